@@ -1,0 +1,267 @@
+use std::fmt;
+use std::hash::Hash;
+use std::ops::Range;
+
+use crate::{LinkType, PacketView, TcpInfo};
+
+/// Finds the flow that a packet belongs to.
+///
+/// An extractor decodes a frame exactly once; everything the layers above need of the headers
+/// travels in the returned [`Extracted`]. `flow-extract` has the usual ones; combinators there
+/// wrap any other.
+pub trait FlowExtractor: Send + Sync + 'static {
+    /// What tells flows apart. Both directions of a flow have the same key.
+    type Key: Eq + Hash + Clone + Send + Sync + 'static;
+
+    /// The flow of this packet, or `None` if it has none.
+    fn extract(&self, view: PacketView<'_>) -> Option<Extracted<Self::Key>>;
+
+    /// Why [`extract`](Self::extract) gave `None` for this packet. Called for such packets only,
+    /// to account for them.
+    fn skip_reason(&self, view: PacketView<'_>) -> SkipReason {
+        let _ = view;
+        SkipReason::NoFlow
+    }
+}
+
+/// What an extractor learnt of one packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extracted<K> {
+    /// The flow, the same for both directions.
+    pub key: K,
+    /// How this packet's direction relates to the key.
+    pub orientation: Orientation,
+    /// Transport protocol, where there is one.
+    pub l4: Option<L4Proto>,
+    /// The TCP header, if the packet has a whole one.
+    pub tcp: Option<TcpInfo>,
+    /// Where in the frame the transport payload is.
+    pub payload: Payload,
+    /// The layers that were taken off to get to the flow.
+    pub encapsulation: Encapsulation,
+}
+
+/// Where the transport payload lies in its frame.
+///
+/// ```text
+/// frame  |-- headers --|== captured ==|.. cut off ..|
+///                      ^offset        ^offset+captured
+///                      |<----------- len ---------->|
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Payload {
+    /// From the start of the frame to the first payload byte.
+    pub offset: u32,
+    /// Payload bytes that the frame holds; `captured <= len`.
+    pub captured: u32,
+    /// Payload bytes that the packet had, as the IP and transport headers say.
+    pub len: u32,
+}
+
+impl Payload {
+    /// The captured payload as a range of the frame.
+    #[must_use]
+    pub const fn range(self) -> Range<usize> {
+        self.offset as usize..self.offset as usize + self.captured as usize
+    }
+
+    /// The captured payload, empty if `frame` is not the frame this was extracted from.
+    #[must_use]
+    pub fn of(self, frame: &[u8]) -> &[u8] {
+        frame.get(self.range()).unwrap_or_default()
+    }
+}
+
+/// A packet's direction in terms of its key, which is the same both ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Orientation {
+    /// From the key's first endpoint to its second.
+    Forward,
+    /// From the key's second endpoint to its first.
+    Reverse,
+}
+
+impl Orientation {
+    /// The other direction.
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        match self {
+            Self::Forward => Self::Reverse,
+            Self::Reverse => Self::Forward,
+        }
+    }
+}
+
+/// Transport protocol above IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum L4Proto {
+    /// RFC 9293.
+    Tcp,
+    /// RFC 768.
+    Udp,
+    /// ICMP for IPv4, RFC 792.
+    Icmp,
+    /// ICMP for IPv6, RFC 4443.
+    Icmpv6,
+    /// RFC 9260.
+    Sctp,
+    /// Any other, by its number in the IP header.
+    Other(u8),
+}
+
+impl L4Proto {
+    /// From the protocol number of an IP header.
+    #[must_use]
+    pub const fn from_number(number: u8) -> Self {
+        match number {
+            1 => Self::Icmp,
+            6 => Self::Tcp,
+            17 => Self::Udp,
+            58 => Self::Icmpv6,
+            132 => Self::Sctp,
+            other => Self::Other(other),
+        }
+    }
+
+    /// The protocol number of an IP header.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Icmp => 1,
+            Self::Tcp => 6,
+            Self::Udp => 17,
+            Self::Icmpv6 => 58,
+            Self::Sctp => 132,
+            Self::Other(number) => number,
+        }
+    }
+}
+
+/// The name in lower case (`tcp`), or the number where there is no name here.
+impl fmt::Display for L4Proto {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Icmp => "icmp",
+            Self::Icmpv6 => "icmpv6",
+            Self::Sctp => "sctp",
+            Self::Other(number) => return write!(f, "{number}"),
+        })
+    }
+}
+
+/// Why a packet belongs to no flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SkipReason {
+    /// The link type is not one the extractor knows.
+    UnknownLinkType(LinkType),
+    /// The frame ends before the headers do.
+    Truncated,
+    /// A header contradicts itself.
+    Malformed,
+    /// Part of an IP datagram that is not there whole.
+    Fragment,
+    /// A protocol without flows, such as ARP.
+    NoFlow,
+}
+
+/// What a packet was wrapped in, outermost first.
+///
+/// Holds [`Encapsulation::MAX_LAYERS`] layers; what lies deeper is not recorded.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Encapsulation {
+    kinds: [Option<EncapKind>; Self::MAX_LAYERS],
+    ids: [u32; Self::MAX_LAYERS],
+}
+
+impl Encapsulation {
+    /// Layers that can be recorded.
+    ///
+    /// Rationale: the deepest stack in the corpus has 3 (GRE, ERSPAN, VXLAN); 6 leaves room for
+    /// QinQ and an MPLS label in front.
+    pub const MAX_LAYERS: usize = 6;
+
+    /// Not wrapped in anything.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.kinds[0].is_none()
+    }
+
+    /// Adds a layer inside the others.
+    pub fn push(&mut self, layer: EncapLayer) {
+        if let Some(at) = self.kinds.iter().position(Option::is_none) {
+            self.kinds[at] = Some(layer.kind);
+            self.ids[at] = layer.id;
+        }
+    }
+
+    /// The layers, outermost first.
+    pub fn layers(&self) -> impl Iterator<Item = EncapLayer> + '_ {
+        let known = self.kinds.iter().zip(&self.ids);
+        known.map_while(|(kind, &id)| Some(EncapLayer { kind: (*kind)?, id }))
+    }
+}
+
+impl fmt::Debug for Encapsulation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.layers().map(|layer| layer.to_string())).finish()
+    }
+}
+
+/// One layer of encapsulation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct EncapLayer {
+    /// The protocol.
+    pub kind: EncapKind,
+    /// Its identifier: VLAN id, MPLS label, VNI, TEID, GRE key, PPPoE session; 0 where there is
+    /// none.
+    pub id: u32,
+}
+
+/// `vlan:100`, or the bare name for protocols without an identifier.
+impl fmt::Display for EncapLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = self.id;
+        match self.kind {
+            EncapKind::Vlan => write!(f, "vlan:{id}"),
+            EncapKind::Mpls => write!(f, "mpls:{id}"),
+            EncapKind::Vxlan => write!(f, "vxlan:{id}"),
+            EncapKind::Geneve => write!(f, "geneve:{id}"),
+            EncapKind::GtpU => write!(f, "gtp:{id:#010x}"),
+            EncapKind::Gre if id != 0 => write!(f, "gre:{id:#010x}"),
+            EncapKind::Gre => f.write_str("gre"),
+            EncapKind::Erspan => write!(f, "erspan:{id}"),
+            EncapKind::PppoE => write!(f, "pppoe:{id}"),
+            EncapKind::IpInIp => f.write_str("ip"),
+            EncapKind::Teredo => f.write_str("teredo"),
+        }
+    }
+}
+
+/// Protocols that carry whole packets of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EncapKind {
+    /// IEEE 802.1Q and 802.1ad tags.
+    Vlan,
+    /// RFC 3032.
+    Mpls,
+    /// RFC 7348.
+    Vxlan,
+    /// RFC 8926.
+    Geneve,
+    /// 3GPP TS 29.281.
+    GtpU,
+    /// RFC 2784, 2890, 2637, 7637.
+    Gre,
+    /// Encapsulated remote SPAN, types II and III.
+    Erspan,
+    /// RFC 2516.
+    PppoE,
+    /// IPv4 or IPv6 directly inside IP: RFC 2003, 2473, 4213.
+    IpInIp,
+    /// RFC 4380.
+    Teredo,
+}

@@ -1,0 +1,160 @@
+use crate::{FlowSide, GapReason, Timestamp};
+
+/// What was counted of one flow.
+///
+/// Bytes are those of whole frames on the wire; payload bytes those above the transport header,
+/// as the headers say, repeats included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FlowStats {
+    /// Time of the first packet.
+    pub started: Timestamp,
+    /// Latest time of a packet.
+    pub last_seen: Timestamp,
+    /// Packets that the initiator sent.
+    pub packets_initiator: u64,
+    /// Packets that the responder sent.
+    pub packets_responder: u64,
+    /// Wire bytes that the initiator sent.
+    pub bytes_initiator: u64,
+    /// Wire bytes that the responder sent.
+    pub bytes_responder: u64,
+    /// Payload bytes that the initiator sent.
+    pub payload_bytes_initiator: u64,
+    /// Payload bytes that the responder sent.
+    pub payload_bytes_responder: u64,
+    /// Segments of the initiator that arrived out of order and could not be kept.
+    pub reassembly_dropped_ooo_initiator: u64,
+    /// Segments of the responder that arrived out of order and could not be kept.
+    pub reassembly_dropped_ooo_responder: u64,
+    /// Bytes of the initiator dropped because a buffer was full.
+    pub reassembly_bytes_dropped_oversize_initiator: u64,
+    /// Bytes of the responder dropped because a buffer was full.
+    pub reassembly_bytes_dropped_oversize_responder: u64,
+    /// Most bytes that the initiator's reassembler held at once.
+    pub reassembler_high_watermark_initiator: u64,
+    /// Most bytes that the responder's reassembler held at once.
+    pub reassembler_high_watermark_responder: u64,
+    /// Details of the TCP streams.
+    pub tcp: TcpStats,
+}
+
+impl FlowStats {
+    /// Packets both ways.
+    #[must_use]
+    pub const fn total_packets(&self) -> u64 {
+        self.packets_initiator.saturating_add(self.packets_responder)
+    }
+
+    /// Wire bytes both ways.
+    #[must_use]
+    pub const fn total_bytes(&self) -> u64 {
+        self.bytes_initiator.saturating_add(self.bytes_responder)
+    }
+
+    /// Packets, wire bytes and payload bytes that `side` sent.
+    #[must_use]
+    pub const fn sent_by(&self, side: FlowSide) -> Traffic {
+        match side {
+            FlowSide::Initiator => Traffic {
+                packets: self.packets_initiator,
+                bytes: self.bytes_initiator,
+                payload_bytes: self.payload_bytes_initiator,
+            },
+            FlowSide::Responder => Traffic {
+                packets: self.packets_responder,
+                bytes: self.bytes_responder,
+                payload_bytes: self.payload_bytes_responder,
+            },
+        }
+    }
+}
+
+/// The three counters that every packet raises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes on the wire.
+    pub bytes: u64,
+    /// Bytes above the transport header, as the headers say.
+    pub payload_bytes: u64,
+}
+
+/// What was counted of the two streams of a TCP connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpStats {
+    /// What the initiator sent.
+    pub initiator: TcpSideStats,
+    /// What the responder sent.
+    pub responder: TcpSideStats,
+}
+
+impl TcpStats {
+    /// What `side` sent.
+    #[must_use]
+    pub const fn side(&self, side: FlowSide) -> &TcpSideStats {
+        match side {
+            FlowSide::Initiator => &self.initiator,
+            FlowSide::Responder => &self.responder,
+        }
+    }
+
+    /// What `side` sent, to be counted.
+    pub const fn side_mut(&mut self, side: FlowSide) -> &mut TcpSideStats {
+        match side {
+            FlowSide::Initiator => &mut self.initiator,
+            FlowSide::Responder => &mut self.responder,
+        }
+    }
+}
+
+/// What was counted of one stream. Every counter saturates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TcpSideStats {
+    /// Bytes delivered in order.
+    pub delivered_bytes: u64,
+    /// Segments with payload that had been delivered or queued before, in whole or in part.
+    pub retransmitted_segments: u64,
+    /// Payload bytes that had been delivered or queued before.
+    pub retransmitted_bytes: u64,
+    /// Segments that arrived before bytes which precede them.
+    pub out_of_order_segments: u64,
+    /// Queued bytes that arrived again with other contents.
+    pub conflicting_bytes: u64,
+    /// Segments with such bytes.
+    pub conflicting_segments: u64,
+    /// Holes given up, by [`GapReason`] in the order of [`GapReason::ALL`].
+    pub gaps: [u64; GapReason::ALL.len()],
+    /// Bytes of these holes.
+    pub gap_bytes: [u64; GapReason::ALL.len()],
+    /// Bytes that arrived after their hole had been given up.
+    pub late_bytes: u64,
+    /// Bytes from before the point at which a midstream pick-up began.
+    pub before_start_bytes: u64,
+    /// Bytes behind the FIN.
+    pub beyond_fin_bytes: u64,
+    /// Captured bytes that were neither delivered nor repeats, because the flow ended first or
+    /// its parser did not want them.
+    pub undelivered_bytes: u64,
+    /// Payload bytes that the snap length cut off.
+    pub truncated_bytes: u64,
+    /// Keep-alive probes (RFC 9293 section 3.8.4).
+    pub keep_alives: u64,
+    /// SYNs with the same sequence number as one before.
+    pub syn_retransmissions: u64,
+    /// Acknowledgments by the other side of bytes that the capture had not seen.
+    pub acks_unseen: u64,
+    /// Segments that a host would not have accepted, by [`RejectReason`](crate::RejectReason) in
+    /// the order of [`RejectReason::ALL`](crate::RejectReason::ALL).
+    pub rejected_segments: [u64; crate::RejectReason::ALL.len()],
+}
+
+impl TcpSideStats {
+    /// Bytes of all holes given up.
+    #[must_use]
+    pub fn total_gap_bytes(&self) -> u64 {
+        self.gap_bytes.iter().fold(0, |sum, &bytes| sum.saturating_add(bytes))
+    }
+}

@@ -1,0 +1,1 @@
+//! Flow keys from frames: five-tuples, IP and MAC pairs, decapsulation.

@@ -1,0 +1,1 @@
+//! Capture files as packet sources: pcap, pcapng, compressed.

@@ -1,0 +1,1 @@
+//! Ordered TCP streams from segments: overlap policy, gaps, budgets.

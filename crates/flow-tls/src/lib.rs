@@ -1,0 +1,1 @@
+//! TLS handshakes and their fingerprints from TCP streams.

@@ -1,0 +1,1 @@
+//! Passive network flows, TCP streams and HTTP, TLS, DNS messages.
