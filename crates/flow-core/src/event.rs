@@ -103,12 +103,10 @@ pub enum EndReason {
     ParseError,
     /// The packets came to an end.
     EndOfInput,
-    /// The user ended it.
-    Forgotten,
 }
 
-/// The name in lower case: `fin`, `rst`, `timeout`, `evicted`, `overflow`, `parse_error`, `eof`,
-/// `forgotten`.
+/// The name in lower case: `fin`, `rst`, `timeout`, `evicted`, `overflow`, `parse_error`,
+/// `eof`.
 impl fmt::Display for EndReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -119,12 +117,11 @@ impl fmt::Display for EndReason {
             Self::BufferOverflow => "overflow",
             Self::ParseError => "parse_error",
             Self::EndOfInput => "eof",
-            Self::Forgotten => "forgotten",
         })
     }
 }
 
-/// Where a flow is in its life. All but [`FlowState::Active`] are of TCP.
+/// Where a flow is in its life. All but [`FlowState::Active`] are of TCP alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FlowState {
@@ -138,7 +135,7 @@ pub enum FlowState {
     FinWait,
     /// Both sides have finished, waiting for the last ACK.
     ClosingTcp,
-    /// Not a TCP flow.
+    /// Not a TCP flow, or one of which no valid segment was seen yet.
     Active,
     /// Both sides finished and acknowledged it.
     Closed,

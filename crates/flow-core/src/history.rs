@@ -16,11 +16,12 @@ pub struct HistoryString {
     letters: [u8; Self::CAPACITY],
 }
 
-const ALPHABET: &[u8; 12] = b"SHADFRTWQIG^";
+/// Letters a side can have.
+const LETTERS: usize = 12;
 
 impl HistoryString {
     /// Every letter of both sides.
-    const CAPACITY: usize = 2 * ALPHABET.len();
+    const CAPACITY: usize = 2 * LETTERS;
 
     /// The letters so far.
     #[must_use]
@@ -30,9 +31,9 @@ impl HistoryString {
     }
 
     /// Notes that `side` did what `letter` (upper case) stands for. Other letters are ignored.
+    #[inline]
     pub fn note(&mut self, side: FlowSide, letter: u8) {
-        let Some(index) = ALPHABET.iter().position(|&known| known == letter) else { return };
-        let bit = 1 << index;
+        let Some(bit) = bit_of(letter) else { return };
         let seen = &mut self.seen[side.index()];
         if *seen & bit != 0 {
             return;
@@ -47,6 +48,26 @@ impl HistoryString {
             self.len += 1;
         }
     }
+}
+
+/// The letter's place in `seen`; with a constant letter, a constant.
+#[inline]
+const fn bit_of(letter: u8) -> Option<u16> {
+    Some(match letter {
+        b'S' => 1,
+        b'H' => 1 << 1,
+        b'A' => 1 << 2,
+        b'D' => 1 << 3,
+        b'F' => 1 << 4,
+        b'R' => 1 << 5,
+        b'T' => 1 << 6,
+        b'W' => 1 << 7,
+        b'Q' => 1 << 8,
+        b'I' => 1 << 9,
+        b'G' => 1 << 10,
+        b'^' => 1 << 11,
+        _ => return None,
+    })
 }
 
 impl fmt::Display for HistoryString {

@@ -1,4 +1,4 @@
-use crate::{FlowSide, GapReason, Timestamp};
+use crate::{FlowSide, GapReason, SkipReason, Timestamp};
 
 /// What was counted of one flow.
 ///
@@ -156,5 +156,53 @@ impl TcpSideStats {
     #[must_use]
     pub fn total_gap_bytes(&self) -> u64 {
         self.gap_bytes.iter().fold(0, |sum, &bytes| sum.saturating_add(bytes))
+    }
+}
+
+/// What a tracker counted of all packets and flows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TrackerStats {
+    /// Packets the tracker was given.
+    pub packets: u64,
+    /// Flows that began.
+    pub flows_started: u64,
+    /// Flows that ended, for whatever reason.
+    pub flows_ended: u64,
+    /// Flows that ended to make room while they were alive.
+    pub flows_evicted: u64,
+    /// Most flows in the table at once.
+    pub flows_peak: u64,
+    /// Packets of a link type that the extractor does not know.
+    pub skipped_unknown_link_type: u64,
+    /// Packets whose headers are cut short.
+    pub skipped_truncated: u64,
+    /// Packets whose headers contradict themselves.
+    pub skipped_malformed: u64,
+    /// IP fragments.
+    pub skipped_fragments: u64,
+    /// Packets of protocols that have no flows.
+    pub skipped_no_flow: u64,
+}
+
+impl TrackerStats {
+    /// Packets that belong to no flow.
+    #[must_use]
+    pub const fn skipped(&self) -> u64 {
+        self.skipped_unknown_link_type
+            + self.skipped_truncated
+            + self.skipped_malformed
+            + self.skipped_fragments
+            + self.skipped_no_flow
+    }
+
+    pub(crate) const fn skip(&mut self, reason: SkipReason) {
+        match reason {
+            SkipReason::UnknownLinkType(_) => self.skipped_unknown_link_type += 1,
+            SkipReason::Truncated => self.skipped_truncated += 1,
+            SkipReason::Malformed => self.skipped_malformed += 1,
+            SkipReason::Fragment => self.skipped_fragments += 1,
+            SkipReason::NoFlow => self.skipped_no_flow += 1,
+        }
     }
 }

@@ -1,0 +1,139 @@
+use crate::{
+    AnomalyKind, EndReason, Flow, FlowEvent, FlowSide, FlowState, TcpInfo, Timestamp, Verdict,
+};
+
+/// What a tracker reports to the layer above while it handles a packet.
+///
+/// [`FlowTracker::track`](crate::FlowTracker::track) turns these calls into [`FlowEvent`]s.
+/// Reassembly and sessions implement the trait themselves: they get the flow's entry in place,
+/// without a second lookup and without an event being made that nobody reads.
+///
+/// Calls for one flow come in the order `started`, then for each packet `packet`, `established`
+/// and `state_change` as they apply, then `ended`.
+pub trait FlowSink<K, S> {
+    /// A flow has begun with a packet of `side`.
+    fn started(&mut self, flow: &mut Flow<K, S>, side: FlowSide) {
+        let _ = (flow, side);
+    }
+
+    /// A packet of the flow, already counted and judged. An end reason as the answer ends the
+    /// flow at once.
+    fn packet(&mut self, flow: &mut Flow<K, S>, packet: &TrackedPacket<'_>) -> Option<EndReason> {
+        let _ = (flow, packet);
+        None
+    }
+
+    /// The TCP handshake is complete.
+    fn established(&mut self, flow: &mut Flow<K, S>, ts: Timestamp) {
+        let _ = (flow, ts);
+    }
+
+    /// The TCP state is `to` now.
+    fn state_change(
+        &mut self,
+        flow: &mut Flow<K, S>,
+        from: FlowState,
+        to: FlowState,
+        ts: Timestamp,
+    ) {
+        let _ = (flow, from, to, ts);
+    }
+
+    /// Something out of the ordinary.
+    fn anomaly(&mut self, flow: Option<&mut Flow<K, S>>, kind: AnomalyKind, ts: Timestamp) {
+        let _ = (flow, kind, ts);
+    }
+
+    /// The flow's record is complete; the entry is gone after this call.
+    fn ended(&mut self, flow: &mut Flow<K, S>, reason: EndReason, ts: Timestamp) {
+        let _ = (flow, reason, ts);
+    }
+}
+
+/// A packet as the tracker understood it.
+#[derive(Clone, Copy, Debug)]
+pub struct TrackedPacket<'a> {
+    /// Its number, counted from 1 over all packets the tracker was given.
+    pub number: u64,
+    /// Its time.
+    pub ts: Timestamp,
+    /// Who sent it.
+    pub side: FlowSide,
+    /// Its bytes on the wire.
+    pub wire_len: u32,
+    /// Its transport payload as far as captured.
+    pub payload: &'a [u8],
+    /// The length of its transport payload as the headers say.
+    pub payload_len: u32,
+    /// Its TCP header.
+    pub tcp: Option<&'a TcpInfo>,
+    /// Whether a host would accept it; always accepted if it is not TCP.
+    pub verdict: Verdict,
+}
+
+/// Collects events: the sink behind [`FlowTracker::track`](crate::FlowTracker::track).
+#[derive(Debug)]
+pub struct EventQueue<K> {
+    events: Vec<FlowEvent<K>>,
+    emit_anomalies: bool,
+}
+
+impl<K> Default for EventQueue<K> {
+    fn default() -> Self {
+        Self { events: Vec::new(), emit_anomalies: false }
+    }
+}
+
+impl<K> EventQueue<K> {
+    /// Whether anomalies are collected too; they are not by default.
+    #[must_use]
+    pub fn with_emit_anomalies(mut self, emit: bool) -> Self {
+        self.emit_anomalies = emit;
+        self
+    }
+
+    /// Takes the events out, oldest first.
+    pub fn drain(&mut self) -> std::vec::Drain<'_, FlowEvent<K>> {
+        self.events.drain(..)
+    }
+}
+
+impl<K: Clone, S> FlowSink<K, S> for EventQueue<K> {
+    fn started(&mut self, flow: &mut Flow<K, S>, side: FlowSide) {
+        let (key, ts, l4) = (flow.key.clone(), flow.started, flow.l4);
+        self.events.push(FlowEvent::Started { key, side, ts, l4 });
+    }
+
+    fn packet(&mut self, flow: &mut Flow<K, S>, packet: &TrackedPacket<'_>) -> Option<EndReason> {
+        let (side, ts) = (packet.side, packet.ts);
+        let len = packet.wire_len as usize;
+        self.events.push(FlowEvent::Packet { key: flow.key.clone(), side, len, ts });
+        None
+    }
+
+    fn established(&mut self, flow: &mut Flow<K, S>, ts: Timestamp) {
+        self.events.push(FlowEvent::Established { key: flow.key.clone(), ts });
+    }
+
+    fn state_change(
+        &mut self,
+        flow: &mut Flow<K, S>,
+        from: FlowState,
+        to: FlowState,
+        ts: Timestamp,
+    ) {
+        self.events.push(FlowEvent::StateChange { key: flow.key.clone(), from, to, ts });
+    }
+
+    fn anomaly(&mut self, flow: Option<&mut Flow<K, S>>, kind: AnomalyKind, ts: Timestamp) {
+        if self.emit_anomalies {
+            let key = flow.map(|flow| flow.key.clone());
+            self.events.push(FlowEvent::Anomaly { key, kind, ts });
+        }
+    }
+
+    fn ended(&mut self, flow: &mut Flow<K, S>, reason: EndReason, _ts: Timestamp) {
+        let (key, stats, history) = (flow.key.clone(), Box::new(flow.stats()), flow.history);
+        self.events.push(FlowEvent::Ended { key, reason, stats, history });
+    }
+}

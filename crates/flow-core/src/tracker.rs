@@ -1,0 +1,581 @@
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Duration;
+
+use crate::flow::{Details, Flow};
+use crate::sink::{EventQueue, FlowSink, TrackedPacket};
+use crate::table::FlowTable;
+use crate::tcp_state::{Note, Tcp, Verdict};
+use crate::timers::{Timer, TimerWheel};
+use crate::{
+    AnomalyKind, EndReason, Extracted, FlowEvent, FlowExtractor, FlowSide, FlowState, FlowStats,
+    FlowTrackerConfig, HistoryString, L4Proto, PacketView, TcpFlags, TcpInfo, Timestamp,
+    TrackerStats, Traffic,
+};
+
+/// The flow table: takes packets, keeps one entry per flow, reports what happens.
+///
+/// The order of calls is [`track`](Self::track) for every packet, in capture order, and
+/// [`finish`](Self::finish) when there are no more. Each gives back the events it caused as a
+/// draining iterator; what is not read is dropped, but counted all the same. Timeouts are
+/// looked at as packet time passes; a caller who knows that time passes without packets calls
+/// [`sweep`](Self::sweep).
+///
+/// `S` is what the caller wants to keep per flow; see [`with_state`](Self::with_state).
+///
+/// Per packet the tracker extracts once, hashes once and touches one entry. It allocates only to
+/// grow the table.
+pub struct FlowTracker<E: FlowExtractor, S = ()> {
+    extractor: E,
+    config: FlowTrackerConfig,
+    table: FlowTable<E::Key, S>,
+    timers: TimerWheel,
+    /// Closed flows in the order of their closing: the first to make room.
+    lingering: VecDeque<Handle>,
+    /// All flows, least recently seen first, as they were when the table was last found full.
+    eviction: VecDeque<(Timestamp, Handle)>,
+    fired: Vec<Timer>,
+    queue: EventQueue<E::Key>,
+    init: Init<E::Key, S>,
+    idle_timeout: Option<IdleTimeout<E::Key>>,
+    monotonic: bool,
+    now: Timestamp,
+    next_id: u64,
+    stats: TrackerStats,
+}
+
+type Init<K, S> = Box<dyn FnMut(&K) -> S + Send>;
+type IdleTimeout<K> = Box<dyn Fn(&K, Option<L4Proto>) -> Option<Duration> + Send + Sync>;
+
+/// A slot and the flow that was in it.
+#[derive(Clone, Copy)]
+struct Handle {
+    slot: u32,
+    id: u64,
+}
+
+impl<E: FlowExtractor> FlowTracker<E> {
+    /// A tracker with the default configuration.
+    #[must_use]
+    pub fn new(extractor: E) -> Self {
+        Self::with_state(extractor, |_| ())
+    }
+}
+
+impl<E: FlowExtractor, S> FlowTracker<E, S> {
+    /// A tracker that keeps what `init` makes with every flow.
+    #[must_use]
+    pub fn with_state(extractor: E, init: impl FnMut(&E::Key) -> S + Send + 'static) -> Self {
+        let config = FlowTrackerConfig::default();
+        Self {
+            extractor,
+            table: FlowTable::with_capacity(config.initial_capacity),
+            timers: TimerWheel::new(config.sweep_interval),
+            config,
+            lingering: VecDeque::new(),
+            eviction: VecDeque::new(),
+            fired: Vec::new(),
+            queue: EventQueue::default(),
+            init: Box::new(init),
+            idle_timeout: None,
+            monotonic: false,
+            now: Timestamp::default(),
+            next_id: 0,
+            stats: TrackerStats::default(),
+        }
+    }
+
+    /// The same tracker with another configuration; to be called before the first packet.
+    #[must_use]
+    pub fn with_config(mut self, config: FlowTrackerConfig) -> Self {
+        self.table = FlowTable::with_capacity(config.initial_capacity);
+        self.timers = TimerWheel::new(config.sweep_interval);
+        self.config = config;
+        self
+    }
+
+    /// Whether [`track`](Self::track) and the others report anomalies too; not by default.
+    #[must_use]
+    pub fn with_emit_anomalies(mut self, emit: bool) -> Self {
+        self.queue = EventQueue::default().with_emit_anomalies(emit);
+        self
+    }
+
+    /// Whether a packet that is older than one before it counts as being of that one's time; not
+    /// by default. Events then never go back in time.
+    #[must_use]
+    pub fn with_monotonic_timestamps(mut self, monotonic: bool) -> Self {
+        self.monotonic = monotonic;
+        self
+    }
+
+    /// Handles one packet and gives the events it caused.
+    pub fn track(&mut self, view: PacketView<'_>) -> impl Iterator<Item = FlowEvent<E::Key>> + '_ {
+        let mut queue = std::mem::take(&mut self.queue);
+        queue.drain();
+        self.track_with(view, &mut queue);
+        self.queue = queue;
+        self.queue.drain()
+    }
+
+    /// Ends the flows that have been idle for too long at `now`, and moves the packet clock
+    /// there if it is behind.
+    pub fn sweep(&mut self, now: Timestamp) -> impl Iterator<Item = FlowEvent<E::Key>> + '_ {
+        let mut queue = std::mem::take(&mut self.queue);
+        queue.drain();
+        self.sweep_with(now, &mut queue);
+        self.queue = queue;
+        self.queue.drain()
+    }
+
+    /// Ends every flow, in the order in which they began: the packets have come to an end.
+    pub fn finish(&mut self) -> impl Iterator<Item = FlowEvent<E::Key>> + '_ {
+        let mut queue = std::mem::take(&mut self.queue);
+        queue.drain();
+        self.finish_with(&mut queue);
+        self.queue = queue;
+        self.queue.drain()
+    }
+
+    /// [`track`](Self::track) for a layer above: reports to `sink` in place of events.
+    pub fn track_with<T: FlowSink<E::Key, S>>(&mut self, view: PacketView<'_>, sink: &mut T) {
+        self.stats.packets += 1;
+        let ts = if self.monotonic { view.timestamp.max(self.now) } else { view.timestamp };
+        self.now = self.now.max(ts);
+        if self.config.auto_sweep && self.timers.is_due(self.now) {
+            self.sweep_with(self.now, sink);
+        }
+        match self.extractor.extract(view) {
+            Some(extracted) => self.handle(view, ts, &extracted, sink),
+            None => {
+                let reason = self.extractor.skip_reason(view);
+                self.stats.skip(reason);
+            }
+        }
+    }
+
+    /// [`sweep`](Self::sweep) for a layer above.
+    pub fn sweep_with<T: FlowSink<E::Key, S>>(&mut self, now: Timestamp, sink: &mut T) {
+        self.now = self.now.max(now);
+        let mut fired = std::mem::take(&mut self.fired);
+        self.timers.advance(now, &mut fired);
+        for Timer { slot, tick } in fired.drain(..) {
+            let Some(flow) = self.table.get_mut(slot).filter(|flow| flow.timer == tick) else {
+                continue;
+            };
+            let deadline = flow.deadline(&self.config);
+            if deadline <= now {
+                let reason = flow.closed.unwrap_or(match flow.state {
+                    // Both sides had finished; only the last ACK is missing.
+                    FlowState::ClosingTcp => EndReason::Fin,
+                    _ => EndReason::IdleTimeout,
+                });
+                self.end(slot, reason, now, sink);
+            } else {
+                flow.timer = self.timers.arm(slot, deadline);
+            }
+        }
+        self.fired = fired;
+        self.forget_ended();
+    }
+
+    /// [`finish`](Self::finish) for a layer above.
+    pub fn finish_with<T: FlowSink<E::Key, S>>(&mut self, sink: &mut T) {
+        let mut slots: Vec<_> = self.table.slots().map(|(slot, flow)| (flow.id, slot)).collect();
+        slots.sort_unstable();
+        for (_, slot) in slots {
+            let closed = self.table.get(slot).and_then(|flow| flow.closed);
+            self.end(slot, closed.unwrap_or(EndReason::EndOfInput), self.now, sink);
+        }
+        self.lingering.clear();
+        self.eviction.clear();
+    }
+
+    /// The entry of a flow.
+    pub fn get(&self, key: &E::Key) -> Option<&Flow<E::Key, S>> {
+        self.table.get(self.table.find(self.table.hash(key), key)?)
+    }
+
+    /// The entry of a flow.
+    pub fn get_mut(&mut self, key: &E::Key) -> Option<&mut Flow<E::Key, S>> {
+        self.table.get_mut(self.table.find(self.table.hash(key), key)?)
+    }
+
+    /// Every flow in the table, lingering ones included, in no particular order.
+    pub fn flows(&self) -> impl Iterator<Item = &Flow<E::Key, S>> + '_ {
+        self.table.slots().map(|(_, flow)| flow)
+    }
+
+    /// Flows in the table, lingering ones included.
+    #[must_use]
+    pub fn flow_count(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Takes a flow out of the table without an event. A later packet begins a new one.
+    pub fn forget(&mut self, key: &E::Key) -> Option<FlowStats> {
+        let slot = self.table.find(self.table.hash(key), key)?;
+        self.table.remove(slot).map(|flow| flow.stats())
+    }
+
+    /// What the tracker counted of all packets and flows.
+    #[must_use]
+    pub const fn stats(&self) -> &TrackerStats {
+        &self.stats
+    }
+
+    /// What was counted of a flow so far.
+    pub fn snapshot_stats(&self, key: &E::Key) -> Option<FlowStats> {
+        self.get(key).map(Flow::stats)
+    }
+
+    /// What was counted of every flow in the table so far.
+    pub fn all_flow_stats(&self) -> impl Iterator<Item = (&E::Key, FlowStats)> + '_ {
+        self.flows().map(|flow| (&flow.key, flow.stats()))
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub const fn config(&self) -> &FlowTrackerConfig {
+        &self.config
+    }
+
+    /// Takes another configuration. Timeouts and limits apply from the next time they are
+    /// looked at; the sweep interval stays.
+    pub fn set_config(&mut self, config: FlowTrackerConfig) {
+        self.config = config;
+    }
+
+    /// Chooses the idle timeout of each flow when it begins; `None` for that of the
+    /// configuration.
+    pub fn set_idle_timeout_fn(
+        &mut self,
+        timeout: impl Fn(&E::Key, Option<L4Proto>) -> Option<Duration> + Send + Sync + 'static,
+    ) {
+        self.idle_timeout = Some(Box::new(timeout));
+    }
+
+    /// The extractor.
+    #[must_use]
+    pub const fn extractor(&self) -> &E {
+        &self.extractor
+    }
+
+    /// Gives the extractor back.
+    #[must_use]
+    pub fn into_extractor(self) -> E {
+        self.extractor
+    }
+
+    fn handle<T: FlowSink<E::Key, S>>(
+        &mut self,
+        view: PacketView<'_>,
+        ts: Timestamp,
+        extracted: &Extracted<E::Key>,
+        sink: &mut T,
+    ) {
+        let hash = self.table.hash(&extracted.key);
+        let mut slot = self.table.find(hash, &extracted.key);
+        let payload_len = extracted.payload.len;
+        loop {
+            let fresh = slot.is_none();
+            let at = match slot {
+                Some(at) => at,
+                None => self.start(hash, ts, extracted, sink),
+            };
+            let Some(flow) = self.table.get_mut(at) else { return };
+            let side = flow.side_of(extracted.orientation);
+            let before = flow.state;
+            let outcome = extracted
+                .tcp
+                .as_ref()
+                .map(|info| flow.tcp.segment(before, side, info, payload_len));
+            // Reuse is only ever found in a flow that was there before, so this runs twice at
+            // most.
+            if let (Some(true), false) = (outcome.map(|outcome| outcome.reuse), fresh) {
+                let reason = flow.closed.unwrap_or(EndReason::Fin);
+                self.end(at, reason, ts, sink);
+                slot = None;
+                continue;
+            }
+            let verdict = outcome.map_or(Verdict::Accept, |outcome| outcome.verdict);
+            let state = outcome.map_or(before, |outcome| outcome.state);
+            let note = outcome.map_or(Note::None, |outcome| outcome.note);
+            count(flow, side, view.wire_len, ts, payload_len);
+            if let Some(info) = &extracted.tcp {
+                write_history(&mut flow.history, side, info, payload_len, verdict);
+            }
+            if verdict != Verdict::Accept || note != Note::None {
+                count_rare(flow, side, verdict, note, ts, sink);
+            }
+            flow.state = state;
+            let packet = TrackedPacket {
+                number: self.stats.packets,
+                ts,
+                side,
+                wire_len: view.wire_len,
+                payload: extracted.payload.of(view.frame),
+                payload_len,
+                tcp: extracted.tcp.as_ref(),
+                verdict,
+            };
+            let end = sink.packet(flow, &packet);
+            if state != before {
+                self.changed(at, before, state, ts, sink);
+            }
+            if let Some(reason) = end {
+                self.end(at, reason, ts, sink);
+            }
+            return;
+        }
+    }
+
+    /// Puts a new flow into the table.
+    fn start<T: FlowSink<E::Key, S>>(
+        &mut self,
+        hash: u32,
+        ts: Timestamp,
+        extracted: &Extracted<E::Key>,
+        sink: &mut T,
+    ) -> u32 {
+        let limit = self.config.max_flows.clamp(1, u32::MAX as usize);
+        if self.table.len() >= limit {
+            self.evict(limit, ts, sink);
+        }
+        // The receiver of a SYN-ACK is the one who opened the connection.
+        let both = TcpFlags::SYN | TcpFlags::ACK;
+        let answers = extracted.tcp.is_some_and(|info| info.flags.contains(both));
+        let orientation = extracted.orientation;
+        let initiator = if answers { orientation.reversed() } else { orientation };
+        let timeout = self.idle_timeout.as_ref();
+        let details = (!extracted.encapsulation.is_empty()).then(|| {
+            Box::new(Details { encapsulation: extracted.encapsulation, ..Details::default() })
+        });
+        let flow = Flow {
+            user: (self.init)(&extracted.key),
+            key: extracted.key.clone(),
+            last_seen: ts,
+            traffic: [Traffic::default(); 2],
+            tcp: Tcp::default(),
+            history: HistoryString::default(),
+            state: FlowState::Active,
+            l4: extracted.l4,
+            initiator,
+            closed: None,
+            idle_timeout: timeout.and_then(|timeout| timeout(&extracted.key, extracted.l4)),
+            timer: 0,
+            started: ts,
+            id: self.next_id,
+            details,
+        };
+        self.next_id += 1;
+        self.stats.flows_started += 1;
+        let slot = self.table.insert(hash, flow);
+        self.stats.flows_peak = self.stats.flows_peak.max(self.table.len() as u64);
+        if let Some(flow) = self.table.get_mut(slot) {
+            flow.timer = self.timers.arm(slot, flow.deadline(&self.config));
+            let side = if answers { FlowSide::Responder } else { FlowSide::Initiator };
+            sink.started(flow, side);
+        }
+        slot
+    }
+
+    /// The TCP state of a flow has changed.
+    fn changed<T: FlowSink<E::Key, S>>(
+        &mut self,
+        slot: u32,
+        from: FlowState,
+        to: FlowState,
+        ts: Timestamp,
+        sink: &mut T,
+    ) {
+        let Some(flow) = self.table.get_mut(slot) else { return };
+        let shook_hands = matches!(from, FlowState::SynSent | FlowState::SynReceived);
+        if shook_hands
+            && !matches!(to, FlowState::SynReceived | FlowState::SynSent | FlowState::Reset)
+        {
+            sink.established(flow, ts);
+        }
+        if from != FlowState::Active {
+            sink.state_change(flow, from, to, ts);
+        }
+        let closed = match to {
+            FlowState::Closed => Some(EndReason::Fin),
+            FlowState::Reset => Some(EndReason::Rst),
+            _ => None,
+        };
+        if flow.closed == closed {
+            return;
+        }
+        flow.closed = closed;
+        let handle = Handle { slot, id: flow.id };
+        let Some(reason) = closed else { return };
+        if self.config.close_linger.is_zero() {
+            self.end(slot, reason, ts, sink);
+        } else {
+            flow.timer = self.timers.arm(slot, flow.deadline(&self.config));
+            self.lingering.push_back(handle);
+        }
+    }
+
+    /// Makes room for one flow: first one that only lingers, then the least recently seen.
+    fn evict<T: FlowSink<E::Key, S>>(&mut self, limit: usize, ts: Timestamp, sink: &mut T) {
+        let mut evicted = 0;
+        while self.table.len() >= limit {
+            let (slot, reason) = match self.next_lingering() {
+                Some(found) => found,
+                None => (self.least_recently_seen(), EndReason::Evicted),
+            };
+            self.end(slot, reason, ts, sink);
+            if reason == EndReason::Evicted {
+                evicted += 1;
+            }
+        }
+        if evicted > 0 {
+            self.stats.flows_evicted += evicted;
+            let (evicted_in_tick, evicted_total) = (evicted, self.stats.flows_evicted);
+            let kind = AnomalyKind::FlowTableEvictionPressure { evicted_in_tick, evicted_total };
+            sink.anomaly(None, kind, ts);
+        }
+    }
+
+    fn next_lingering(&mut self) -> Option<(u32, EndReason)> {
+        while let Some(Handle { slot, id }) = self.lingering.pop_front() {
+            let flow = self.table.get(slot).filter(|flow| flow.id == id);
+            if let Some(reason) = flow.and_then(|flow| flow.closed) {
+                return Some((slot, reason));
+            }
+        }
+        None
+    }
+
+    /// The flow whose last packet is the oldest.
+    ///
+    /// Works off a list sorted once per table-full: a flow that was seen since the list was made
+    /// is skipped, because every flow still on it is older. Each entry is skipped at most once
+    /// per packet that touched its flow, so the cost per packet is that of sorting, O(log n).
+    fn least_recently_seen(&mut self) -> u32 {
+        loop {
+            while let Some((seen, Handle { slot, id })) = self.eviction.pop_front() {
+                let flow = self.table.get(slot);
+                if flow.is_some_and(|flow| flow.id == id && flow.last_seen == seen) {
+                    return slot;
+                }
+            }
+            let mut all: Vec<_> = self
+                .table
+                .slots()
+                .map(|(slot, flow)| (flow.last_seen, Handle { slot, id: flow.id }))
+                .collect();
+            all.sort_unstable_by_key(|(seen, handle)| (*seen, handle.id));
+            if all.is_empty() {
+                return 0;
+            }
+            self.eviction = all.into();
+        }
+    }
+
+    /// Drops what no longer lingers from the front of the queue, so that it stays as short as
+    /// the linger is.
+    fn forget_ended(&mut self) {
+        while let Some(&Handle { slot, id }) = self.lingering.front() {
+            if self.table.get(slot).is_some_and(|flow| flow.id == id && flow.closed.is_some()) {
+                break;
+            }
+            self.lingering.pop_front();
+        }
+    }
+
+    fn end<T: FlowSink<E::Key, S>>(
+        &mut self,
+        slot: u32,
+        reason: EndReason,
+        ts: Timestamp,
+        sink: &mut T,
+    ) {
+        let Some(mut flow) = self.table.remove(slot) else { return };
+        if reason == EndReason::IdleTimeout
+            && matches!(flow.state, FlowState::SynSent | FlowState::SynReceived)
+        {
+            let from = std::mem::replace(&mut flow.state, FlowState::Aborted);
+            sink.state_change(&mut flow, from, FlowState::Aborted, ts);
+        }
+        self.stats.flows_ended += 1;
+        sink.ended(&mut flow, reason, ts);
+    }
+}
+
+impl<E: FlowExtractor, S> fmt::Debug for FlowTracker<E, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FlowTracker")
+            .field("config", &self.config)
+            .field("flows", &self.table.len())
+            .field("now", &self.now)
+            .finish_non_exhaustive()
+    }
+}
+
+fn count<K, S>(
+    flow: &mut Flow<K, S>,
+    side: FlowSide,
+    wire_len: u32,
+    ts: Timestamp,
+    payload_len: u32,
+) {
+    flow.last_seen = flow.last_seen.max(ts);
+    let traffic = &mut flow.traffic[side.index()];
+    traffic.packets += 1;
+    traffic.bytes += u64::from(wire_len);
+    traffic.payload_bytes += u64::from(payload_len);
+}
+
+fn write_history(
+    history: &mut HistoryString,
+    side: FlowSide,
+    info: &TcpInfo,
+    payload_len: u32,
+    verdict: Verdict,
+) {
+    let flags = info.flags;
+    if verdict == Verdict::Reject(crate::RejectReason::BadFlags) {
+        history.note(side, b'Q');
+        return;
+    }
+    if flags.contains(TcpFlags::SYN) {
+        history.note(side, if flags.contains(TcpFlags::ACK) { b'H' } else { b'S' });
+    }
+    if payload_len > 0 {
+        history.note(side, b'D');
+    }
+    if flags.contains(TcpFlags::RST) {
+        history.note(side, b'R');
+    } else if flags.contains(TcpFlags::FIN) {
+        history.note(side, b'F');
+    } else if payload_len == 0 && !flags.contains(TcpFlags::SYN) {
+        history.note(side, b'A');
+        if info.window == 0 {
+            history.note(side, b'W');
+        }
+    }
+}
+
+#[cold]
+fn count_rare<K, S, T: FlowSink<K, S>>(
+    flow: &mut Flow<K, S>,
+    side: FlowSide,
+    verdict: Verdict,
+    note: Note,
+    ts: Timestamp,
+    sink: &mut T,
+) {
+    match note {
+        Note::None => {}
+        Note::SynRetransmission => flow.tcp_stats_mut(side).syn_retransmissions += 1,
+        // Counted with the stream whose bytes are missing.
+        Note::AckUnseen => flow.tcp_stats_mut(side.other()).acks_unseen += 1,
+    }
+    if let Verdict::Reject(reason) = verdict {
+        flow.tcp_stats_mut(side).rejected_segments[reason as usize] += 1;
+        sink.anomaly(Some(flow), AnomalyKind::RejectedSegment { side, reason }, ts);
+    }
+}
