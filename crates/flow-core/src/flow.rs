@@ -150,9 +150,7 @@ impl<K, S> Flow<K, S> {
     #[must_use]
     pub fn stats(&self) -> FlowStats {
         let [initiator, responder] = self.traffic;
-        let (tcp, [first, second]) =
-            self.details.as_ref().map(|d| (d.tcp, d.reassembly)).unwrap_or_default();
-        FlowStats {
+        let mut stats = FlowStats {
             started: self.started,
             last_seen: self.last_seen,
             packets_initiator: initiator.packets,
@@ -161,14 +159,15 @@ impl<K, S> Flow<K, S> {
             bytes_responder: responder.bytes,
             payload_bytes_initiator: initiator.payload_bytes,
             payload_bytes_responder: responder.payload_bytes,
-            reassembly_dropped_ooo_initiator: first.dropped_ooo,
-            reassembly_dropped_ooo_responder: second.dropped_ooo,
-            reassembly_bytes_dropped_oversize_initiator: first.bytes_dropped_oversize,
-            reassembly_bytes_dropped_oversize_responder: second.bytes_dropped_oversize,
-            reassembler_high_watermark_initiator: first.high_watermark,
-            reassembler_high_watermark_responder: second.high_watermark,
-            tcp,
+            ..FlowStats::default()
+        };
+        if let Some(details) = &self.details {
+            stats.tcp = details.tcp;
+            for side in FlowSide::BOTH {
+                stats.set_reassembly(side, details.reassembly[side.index()]);
+            }
         }
+        stats
     }
 
     /// The side that a packet of this orientation comes from.

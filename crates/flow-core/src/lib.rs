@@ -1,6 +1,7 @@
 //! Vocabulary of packets and flows.
 
 mod config;
+mod dedup;
 mod event;
 mod extract;
 mod flow;
@@ -18,6 +19,7 @@ mod timers;
 mod tracker;
 
 pub use self::config::{FlowTrackerConfig, OverflowPolicy};
+pub use self::dedup::Dedup;
 pub use self::event::{AnomalyKind, EndReason, FlowEvent, FlowState, RejectReason};
 pub use self::extract::{
     EncapKind, EncapLayer, Encapsulation, Extracted, FlowExtractor, L4Proto, Orientation, Payload,

@@ -1,4 +1,4 @@
-use crate::{FlowSide, GapReason, SkipReason, Timestamp};
+use crate::{FlowSide, GapReason, ReassemblyStats, SkipReason, Timestamp};
 
 /// What was counted of one flow.
 ///
@@ -50,6 +50,25 @@ impl FlowStats {
     #[must_use]
     pub const fn total_bytes(&self) -> u64 {
         self.bytes_initiator.saturating_add(self.bytes_responder)
+    }
+
+    /// Takes down what a reassembler says of its buffer.
+    pub const fn set_reassembly(&mut self, side: FlowSide, stats: ReassemblyStats) {
+        let (dropped_ooo, dropped_oversize, high_watermark) = match side {
+            FlowSide::Initiator => (
+                &mut self.reassembly_dropped_ooo_initiator,
+                &mut self.reassembly_bytes_dropped_oversize_initiator,
+                &mut self.reassembler_high_watermark_initiator,
+            ),
+            FlowSide::Responder => (
+                &mut self.reassembly_dropped_ooo_responder,
+                &mut self.reassembly_bytes_dropped_oversize_responder,
+                &mut self.reassembler_high_watermark_responder,
+            ),
+        };
+        *dropped_ooo = stats.dropped_ooo;
+        *dropped_oversize = stats.bytes_dropped_oversize;
+        *high_watermark = stats.high_watermark;
     }
 
     /// Packets, wire bytes and payload bytes that `side` sent.
@@ -152,6 +171,32 @@ pub struct TcpSideStats {
 }
 
 impl TcpSideStats {
+    /// Adds what somebody else counted.
+    pub fn add(&mut self, other: &Self) {
+        let pairs = [
+            (&mut self.delivered_bytes, other.delivered_bytes),
+            (&mut self.retransmitted_segments, other.retransmitted_segments),
+            (&mut self.retransmitted_bytes, other.retransmitted_bytes),
+            (&mut self.out_of_order_segments, other.out_of_order_segments),
+            (&mut self.conflicting_bytes, other.conflicting_bytes),
+            (&mut self.conflicting_segments, other.conflicting_segments),
+            (&mut self.late_bytes, other.late_bytes),
+            (&mut self.before_start_bytes, other.before_start_bytes),
+            (&mut self.beyond_fin_bytes, other.beyond_fin_bytes),
+            (&mut self.undelivered_bytes, other.undelivered_bytes),
+            (&mut self.truncated_bytes, other.truncated_bytes),
+            (&mut self.keep_alives, other.keep_alives),
+            (&mut self.syn_retransmissions, other.syn_retransmissions),
+            (&mut self.acks_unseen, other.acks_unseen),
+        ];
+        let gaps = self.gaps.iter_mut().zip(other.gaps);
+        let gap_bytes = self.gap_bytes.iter_mut().zip(other.gap_bytes);
+        let rejected = self.rejected_segments.iter_mut().zip(other.rejected_segments);
+        for (mine, theirs) in pairs.into_iter().chain(gaps).chain(gap_bytes).chain(rejected) {
+            *mine = mine.saturating_add(theirs);
+        }
+    }
+
     /// Bytes of all holes given up.
     #[must_use]
     pub fn total_gap_bytes(&self) -> u64 {

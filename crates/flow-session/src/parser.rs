@@ -66,12 +66,7 @@ pub trait SessionParser: Send + 'static {
 
     /// `gap.len` bytes that `side` sent are missing from the capture. The answer says how to go
     /// on; [`Context::offset`] is the offset of the gap.
-    fn gap(
-        &mut self,
-        side: FlowSide,
-        gap: Gap,
-        cx: &mut Context<'_, Self::Message>,
-    ) -> GapAction {
+    fn gap(&mut self, side: FlowSide, gap: Gap, cx: &mut Context<'_, Self::Message>) -> GapAction {
         let _ = (side, gap, cx);
         GapAction::StopSide
     }
@@ -92,7 +87,8 @@ pub trait SessionParser: Send + 'static {
     }
 
     /// Whether the parser still needs what `side` sends. Once `false`, the engine only counts
-    /// the bytes of that side, and does not ask again.
+    /// the bytes of that side, and does not ask again. A parser that wants neither side is
+    /// dropped without [`close`](Self::close).
     fn wants(&self, side: FlowSide) -> bool {
         let _ = side;
         true
@@ -170,6 +166,14 @@ pub struct Parsed<M> {
     pub first_packet: u64,
     /// Its bytes in the side's stream.
     pub range: Range<u64>,
+}
+
+impl<M> Parsed<M> {
+    /// The same with another message.
+    pub fn map<N>(self, change: impl FnOnce(M) -> N) -> Parsed<N> {
+        let Self { side, message, first_packet, range } = self;
+        Parsed { side, message: change(message), first_packet, range }
+    }
 }
 
 /// What a parser is told of the bytes it gets, and where it puts messages.

@@ -1,1 +1,32 @@
-//! Passive network flows, TCP streams and HTTP, TLS, DNS messages.
+//! Flows, TCP streams and typed messages from network packets, without sending one.
+//!
+//! This crate holds no code: it re-exports the crates it is made of, each behind a feature of
+//! the same name. Take them one by one to depend on less.
+//!
+//! | feature | paths | crate |
+//! |---|---|---|
+//! | – | `flow::{FlowTracker, FlowEvent, …}` | `flow-core` |
+//! | `extract` | `flow::extract::{FiveTuple, AutoDetectEncap, …}` | `flow-extract` |
+//! | `reassembly` | `flow::{FlowDriver, Reassembler, …}` | `flow-reassembly` |
+//! | `session` | `flow::{SessionParser, FlowSessionDriver, …}` | `flow-session` |
+//! | `http`, `tls`, `dns` | `flow::http`, `flow::tls`, `flow::dns` | `flow-http`, `flow-tls`, `flow-dns` |
+//! | `pcap` | `flow::pcap` | `flow-pcap` |
+//!
+//! All of them are on by default.
+
+pub use flow_core::*;
+#[cfg(feature = "reassembly")]
+pub use flow_reassembly::*;
+#[cfg(feature = "session")]
+pub use flow_session::*;
+
+#[cfg(feature = "dns")]
+pub use flow_dns as dns;
+#[cfg(feature = "extract")]
+pub use flow_extract as extract;
+#[cfg(feature = "http")]
+pub use flow_http as http;
+#[cfg(feature = "pcap")]
+pub use flow_pcap as pcap;
+#[cfg(feature = "tls")]
+pub use flow_tls as tls;

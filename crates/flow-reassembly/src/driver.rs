@@ -1,0 +1,278 @@
+use std::fmt;
+use std::time::Duration;
+
+use flow_core::{
+    AnomalyKind, Dedup, EndReason, EventQueue, Flow, FlowEvent, FlowExtractor, FlowSide, FlowSink,
+    FlowState, FlowStats, FlowTracker, FlowTrackerConfig, L4Proto, OverflowPolicy, PacketView,
+    TcpFlags, TcpSideStats, Timestamp, TrackedPacket, Verdict,
+};
+
+use crate::{Reassembler, ReassemblerFactory, Segment};
+
+/// A flow tracker that gives every TCP flow two reassemblers, one a side.
+///
+/// Events are those of [`FlowTracker`]; the bytes go to the reassemblers. The order of calls is
+/// that of [`FlowTracker`] too: [`track`](Self::track) for every packet, then
+/// [`finish`](Self::finish).
+pub struct FlowDriver<E, F, S = ()>
+where
+    E: FlowExtractor,
+    F: ReassemblerFactory<E::Key>,
+{
+    tracker: FlowTracker<E, DriverState<F::Reassembler, S>>,
+    sink: DriverSink<E::Key, F>,
+    dedup: Option<Dedup>,
+}
+
+/// What a [`FlowDriver`] keeps with every flow.
+#[derive(Debug)]
+pub struct DriverState<R, S> {
+    /// The initiator's and the responder's reassembler; `None` if the flow is not TCP.
+    pub reassemblers: Option<[R; 2]>,
+    /// What the user keeps.
+    pub user: S,
+}
+
+struct DriverSink<K, F> {
+    factory: F,
+    queue: EventQueue<K>,
+    policy: OverflowPolicy,
+}
+
+impl<E: FlowExtractor, F: ReassemblerFactory<E::Key>> FlowDriver<E, F> {
+    /// A driver with the default configuration.
+    #[must_use]
+    pub fn new(extractor: E, factory: F) -> Self {
+        Self::with_state(extractor, factory, |_| ())
+    }
+}
+
+impl<E, F, S> FlowDriver<E, F, S>
+where
+    E: FlowExtractor,
+    F: ReassemblerFactory<E::Key>,
+{
+    /// A driver that keeps what `init` makes with every flow.
+    #[must_use]
+    pub fn with_state(
+        extractor: E,
+        factory: F,
+        mut init: impl FnMut(&E::Key) -> S + Send + 'static,
+    ) -> Self {
+        let state = move |key: &E::Key| DriverState { reassemblers: None, user: init(key) };
+        Self {
+            tracker: FlowTracker::with_state(extractor, state),
+            sink: DriverSink {
+                factory,
+                queue: EventQueue::default(),
+                policy: OverflowPolicy::default(),
+            },
+            dedup: None,
+        }
+    }
+
+    /// The same driver with another configuration; to be called before the first packet.
+    #[must_use]
+    pub fn with_config(mut self, config: FlowTrackerConfig) -> Self {
+        self.sink.policy = config.overflow_policy;
+        self.tracker = self.tracker.with_config(config);
+        self
+    }
+
+    /// Whether anomalies are reported too; not by default.
+    #[must_use]
+    pub fn with_emit_anomalies(mut self, emit: bool) -> Self {
+        self.sink.queue = EventQueue::default().with_emit_anomalies(emit);
+        self
+    }
+
+    /// Drops packets that `dedup` has seen before.
+    #[must_use]
+    pub fn with_dedup(mut self, dedup: Dedup) -> Self {
+        self.dedup = Some(dedup);
+        self
+    }
+
+    /// See [`FlowTracker::with_monotonic_timestamps`].
+    #[must_use]
+    pub fn with_monotonic_timestamps(mut self, monotonic: bool) -> Self {
+        self.tracker = self.tracker.with_monotonic_timestamps(monotonic);
+        self
+    }
+
+    /// See [`FlowTracker::set_idle_timeout_fn`].
+    #[must_use]
+    pub fn with_idle_timeout_fn(
+        mut self,
+        timeout: impl Fn(&E::Key, Option<L4Proto>) -> Option<Duration> + Send + Sync + 'static,
+    ) -> Self {
+        self.tracker.set_idle_timeout_fn(timeout);
+        self
+    }
+
+    /// Handles one packet and gives the events it caused.
+    pub fn track(&mut self, view: PacketView<'_>) -> impl Iterator<Item = FlowEvent<E::Key>> + '_ {
+        self.sink.queue.drain();
+        if self.dedup.as_mut().is_none_or(|dedup| dedup.keep(view)) {
+            self.tracker.track_with(view, &mut self.sink);
+        }
+        self.sink.queue.drain()
+    }
+
+    /// Ends the flows that have been idle for too long at `now`.
+    pub fn sweep(&mut self, now: Timestamp) -> impl Iterator<Item = FlowEvent<E::Key>> + '_ {
+        self.sink.queue.drain();
+        self.tracker.sweep_with(now, &mut self.sink);
+        self.sink.queue.drain()
+    }
+
+    /// Ends every flow: the packets have come to an end.
+    pub fn finish(&mut self) -> impl Iterator<Item = FlowEvent<E::Key>> + '_ {
+        self.sink.queue.drain();
+        self.tracker.finish_with(&mut self.sink);
+        self.sink.queue.drain()
+    }
+
+    /// The tracker.
+    #[must_use]
+    pub const fn tracker(&self) -> &FlowTracker<E, DriverState<F::Reassembler, S>> {
+        &self.tracker
+    }
+
+    /// The reassembler of what `side` of a TCP flow sends.
+    pub fn reassembler_mut(&mut self, key: &E::Key, side: FlowSide) -> Option<&mut F::Reassembler> {
+        self.tracker.get_mut(key)?.user.reassemblers.as_mut()?.get_mut(side.index())
+    }
+
+    /// What was counted of every flow so far, reassembly included.
+    pub fn snapshot_flow_stats(&self) -> impl Iterator<Item = (&E::Key, FlowStats)> + '_ {
+        self.tracker.flows().map(|flow| {
+            let mut stats = flow.stats();
+            if let Some(pair) = &flow.user.reassemblers {
+                for (side, reassembler) in FlowSide::BOTH.into_iter().zip(pair) {
+                    if let Some(counted) = reassembler.stream_stats() {
+                        stats.tcp.side_mut(side).add(&counted);
+                    }
+                    stats.set_reassembly(side, reassembler.buffer_stats());
+                }
+            }
+            (flow.key(), stats)
+        })
+    }
+}
+
+impl<E, F, S> fmt::Debug for FlowDriver<E, F, S>
+where
+    E: FlowExtractor,
+    F: ReassemblerFactory<E::Key>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FlowDriver").field("tracker", &self.tracker).finish_non_exhaustive()
+    }
+}
+
+type DriverFlow<K, F, S> = Flow<K, DriverState<<F as ReassemblerFactory<K>>::Reassembler, S>>;
+
+impl<K, F, S> FlowSink<K, DriverState<F::Reassembler, S>> for DriverSink<K, F>
+where
+    K: Clone,
+    F: ReassemblerFactory<K>,
+{
+    fn started(&mut self, flow: &mut DriverFlow<K, F, S>, side: FlowSide) {
+        if flow.l4() == Some(L4Proto::Tcp) {
+            let pair = FlowSide::BOTH.map(|side| self.factory.new_reassembler(flow.key(), side));
+            flow.user.reassemblers = Some(pair);
+        }
+        self.queue.started(flow, side);
+    }
+
+    fn packet(
+        &mut self,
+        flow: &mut DriverFlow<K, F, S>,
+        packet: &TrackedPacket<'_>,
+    ) -> Option<EndReason> {
+        self.queue.packet(flow, packet);
+        let segment = Segment::of(flow, packet);
+        let acked = FlowSide::BOTH.map(|side| flow.acked(side.other()));
+        let pair = flow.user.reassemblers.as_mut()?;
+        if let Some(segment) = &segment {
+            let [initiator, responder] = pair;
+            match packet.side {
+                FlowSide::Initiator => initiator.handle(segment),
+                FlowSide::Responder => responder.handle(segment),
+            }
+        }
+        for (reassembler, acked) in pair.iter_mut().zip(acked) {
+            reassembler.progress(acked, packet.ts);
+        }
+        let reset = packet.tcp.is_some_and(|info| info.flags.contains(TcpFlags::RST));
+        if reset && packet.verdict == Verdict::Accept {
+            for reassembler in pair.iter_mut() {
+                reassembler.rst();
+            }
+        }
+        self.outcome(flow, packet)
+    }
+
+    fn established(&mut self, flow: &mut DriverFlow<K, F, S>, ts: Timestamp) {
+        self.queue.established(flow, ts);
+    }
+
+    fn state_change(
+        &mut self,
+        flow: &mut DriverFlow<K, F, S>,
+        from: FlowState,
+        to: FlowState,
+        ts: Timestamp,
+    ) {
+        self.queue.state_change(flow, from, to, ts);
+    }
+
+    fn anomaly(
+        &mut self,
+        flow: Option<&mut DriverFlow<K, F, S>>,
+        kind: AnomalyKind,
+        ts: Timestamp,
+    ) {
+        self.queue.anomaly(flow, kind, ts);
+    }
+
+    fn ended(&mut self, flow: &mut DriverFlow<K, F, S>, reason: EndReason, ts: Timestamp) {
+        for (side, mut reassembler) in
+            FlowSide::BOTH.into_iter().zip(flow.user.reassemblers.take().into_iter().flatten())
+        {
+            reassembler.finish();
+            if let Some(counted) =
+                reassembler.stream_stats().filter(|c| *c != TcpSideStats::default())
+            {
+                flow.tcp_stats_mut(side).add(&counted);
+            }
+            flow.set_reassembly_stats(side, reassembler.buffer_stats());
+        }
+        self.queue.ended(flow, reason, ts);
+    }
+}
+
+impl<K: Clone, F> DriverSink<K, F> {
+    /// Whether a reassembler wants the flow to end after this packet.
+    fn outcome<R: Reassembler, S>(
+        &mut self,
+        flow: &mut Flow<K, DriverState<R, S>>,
+        packet: &TrackedPacket<'_>,
+    ) -> Option<EndReason> {
+        let pair = flow.user.reassemblers.as_ref()?;
+        let sides = || FlowSide::BOTH.into_iter().zip(pair);
+        let overflowed = sides().find(|(_, reassembler)| reassembler.is_overflowed());
+        let (kind, reason) = if let Some((side, reassembler)) = overflowed {
+            let bytes = reassembler.buffer_stats().bytes_dropped_oversize;
+            let policy = OverflowPolicy::DropFlow;
+            (AnomalyKind::BufferOverflow { side, bytes, policy }, EndReason::BufferOverflow)
+        } else {
+            let (side, reassembler) = sides().find(|(_, reassembler)| reassembler.is_poisoned())?;
+            let reason = reassembler.poison_reason().unwrap_or("poisoned").to_owned();
+            (AnomalyKind::SessionParseError { side, reason }, EndReason::ParseError)
+        };
+        self.queue.anomaly(Some(flow), kind, packet.ts);
+        Some(reason)
+    }
+}

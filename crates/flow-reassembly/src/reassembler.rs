@@ -1,0 +1,79 @@
+use flow_core::{FlowSide, ReassemblyStats, TcpSideStats, Timestamp};
+
+use crate::Segment;
+
+/// Takes the segments of one direction of a TCP connection.
+///
+/// The smallest implementation has only [`segment`](Self::segment), which gets the payload of
+/// every accepted segment in the order of capture: not sorted, repeats included. To get ordered
+/// bytes, build on [`StreamReassembler`](crate::StreamReassembler), or use
+/// [`BufferedReassembler`](crate::BufferedReassembler).
+///
+/// [`FlowDriver`](crate::FlowDriver) calls [`handle`](Self::handle) for every segment,
+/// [`progress`](Self::progress) for every packet of the flow, and [`finish`](Self::finish) once.
+pub trait Reassembler: Send + 'static {
+    /// Payload with the sequence number of its first byte.
+    fn segment(&mut self, seq: u32, payload: &[u8]);
+
+    /// A segment with all that is known of it. The default hands payload to
+    /// [`segment`](Self::segment) and a FIN to [`fin`](Self::fin).
+    fn handle(&mut self, segment: &Segment<'_>) {
+        if !segment.payload.is_empty() {
+            self.segment(segment.seq.wrapping_add(u32::from(segment.syn)), segment.payload);
+        }
+        if segment.fin {
+            self.fin();
+        }
+    }
+
+    /// A packet of the flow was handled; `acked` is the highest acknowledgment of this stream by
+    /// the other side so far.
+    fn progress(&mut self, acked: Option<u32>, ts: Timestamp) {
+        let _ = (acked, ts);
+    }
+
+    /// The sender has finished.
+    fn fin(&mut self) {}
+
+    /// The connection was reset.
+    fn rst(&mut self) {}
+
+    /// The flow is over: the last call.
+    fn finish(&mut self) {}
+
+    /// The bytes make no sense to the reassembler any more; the flow ends with
+    /// [`EndReason::ParseError`](flow_core::EndReason::ParseError).
+    fn is_poisoned(&self) -> bool {
+        false
+    }
+
+    /// Why, if [`is_poisoned`](Self::is_poisoned).
+    fn poison_reason(&self) -> Option<&str> {
+        None
+    }
+
+    /// A buffer overflowed and the flow should not go on; it ends with
+    /// [`EndReason::BufferOverflow`](flow_core::EndReason::BufferOverflow).
+    fn is_overflowed(&self) -> bool {
+        false
+    }
+
+    /// What was counted of the buffer.
+    fn buffer_stats(&self) -> ReassemblyStats {
+        ReassemblyStats::default()
+    }
+
+    /// What was counted of the stream.
+    fn stream_stats(&self) -> Option<TcpSideStats> {
+        None
+    }
+}
+
+/// Makes the reassemblers of a flow: first the initiator's, right after it the responder's.
+pub trait ReassemblerFactory<K>: Send + 'static {
+    /// What it makes.
+    type Reassembler: Reassembler;
+
+    /// A reassembler for what `side` of the flow `key` sends.
+    fn new_reassembler(&mut self, key: &K, side: FlowSide) -> Self::Reassembler;
+}

@@ -1,0 +1,296 @@
+use flow_core::{
+    AnomalyKind, EndReason, Flow, FlowSide, Gap, TcpSideStats, Timestamp, TrackedPacket,
+};
+use flow_reassembly::{Segment, StreamConfig, StreamReassembler, StreamSink};
+
+use crate::{Context, GapAction, Mark, Parsed, SessionParser};
+
+/// A parser with the two streams it reads: what the engine keeps per TCP flow, and what a
+/// callback face shares between the two reassemblers of a flow.
+#[derive(Debug)]
+pub struct Session<P> {
+    streams: [StreamReassembler; 2],
+    pending: [Option<Mark>; 2],
+    unwanted: [bool; 2],
+    fed_last: FlowSide,
+    parser: P,
+}
+
+/// Where a session puts what it finds.
+#[derive(Debug)]
+pub struct SessionOutput<M> {
+    /// Messages, oldest first.
+    pub messages: Vec<Parsed<M>>,
+    /// Anomalies, oldest first; collected if `emit_anomalies`.
+    pub anomalies: Vec<AnomalyKind>,
+    /// Whether anomalies are collected.
+    pub emit_anomalies: bool,
+}
+
+impl<M> Default for SessionOutput<M> {
+    fn default() -> Self {
+        Self { messages: Vec::new(), anomalies: Vec::new(), emit_anomalies: false }
+    }
+}
+
+/// The moment at which something is handed to a parser.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// Time of the packet.
+    pub ts: Timestamp,
+    /// Number of the packet, counted from 1.
+    pub packet: u64,
+}
+
+impl<P: SessionParser> Session<P> {
+    /// A session of which nothing was seen yet.
+    pub fn new(parser: P) -> Self {
+        Self {
+            streams: Default::default(),
+            pending: [None; 2],
+            unwanted: [false; 2],
+            fed_last: FlowSide::Initiator,
+            parser,
+        }
+    }
+
+    /// Takes a segment that `side` sent.
+    pub fn segment(
+        &mut self,
+        side: FlowSide,
+        segment: &Segment<'_>,
+        config: &StreamConfig,
+        out: &mut SessionOutput<P::Message>,
+    ) {
+        let moment = Moment { ts: segment.ts, packet: segment.packet };
+        self.with(side, moment, out, |stream, feed| stream.segment(segment, config, feed));
+    }
+
+    /// Looks at what waits in the stream of `side`, which was acknowledged up to `acked`.
+    pub fn progress(
+        &mut self,
+        side: FlowSide,
+        acked: Option<u32>,
+        moment: Moment,
+        config: &StreamConfig,
+        out: &mut SessionOutput<P::Message>,
+    ) {
+        if self.stream(side).is_waiting() {
+            self.with(side, moment, out, |stream, feed| {
+                stream.progress(acked, moment.ts, config, feed);
+            });
+        }
+    }
+
+    /// The flow is over: flushes both streams, then tells the parser.
+    pub fn close(
+        &mut self,
+        reason: EndReason,
+        moment: Moment,
+        out: &mut SessionOutput<P::Message>,
+    ) {
+        for side in FlowSide::BOTH {
+            self.with(side, moment, out, |stream, feed| stream.finish(feed));
+        }
+        if reason == EndReason::Rst {
+            self.reset();
+        }
+        for side in FlowSide::BOTH {
+            self.with(side, moment, out, |stream, feed| {
+                if !*feed.poisoned {
+                    let at = Mark { offset: stream.offset(), packet: moment.packet };
+                    feed.parser.close(
+                        side,
+                        reason,
+                        &mut Context::new(
+                            moment.ts,
+                            moment.packet,
+                            side,
+                            at,
+                            0,
+                            feed.pending,
+                            &mut feed.out.messages,
+                        ),
+                    );
+                }
+            });
+        }
+    }
+
+    /// Tells the parser that both streams are cut off.
+    pub fn reset(&mut self) {
+        self.parser.rst_initiator();
+        self.parser.rst_responder();
+    }
+
+    /// Whether both streams were handed on up to their FINs.
+    pub fn is_ended(&self) -> bool {
+        self.streams.iter().all(StreamReassembler::is_ended)
+    }
+
+    /// Whether the parser needs nothing more of either side.
+    pub fn is_unwanted(&self) -> bool {
+        self.unwanted == [true, true]
+    }
+
+    /// Why the parser gave up and whose bytes it was fed last, if it gave up.
+    pub fn poison(&self) -> Option<(FlowSide, &str)> {
+        let poisoned = self.parser.is_poisoned();
+        poisoned.then(|| (self.fed_last, self.parser.poison_reason().unwrap_or("poisoned")))
+    }
+
+    /// Memory taken by what waits in the streams and in the parser, in bytes.
+    pub fn buffered_bytes(&self) -> usize {
+        let streams: usize = self.streams.iter().map(StreamReassembler::buffered_bytes).sum();
+        streams + self.parser.buffered_bytes()
+    }
+
+    /// The parser.
+    pub const fn parser(&self) -> &P {
+        &self.parser
+    }
+
+    /// The stream that `side` sends.
+    pub const fn stream(&self, side: FlowSide) -> &StreamReassembler {
+        let [initiator, responder] = &self.streams;
+        match side {
+            FlowSide::Initiator => initiator,
+            FlowSide::Responder => responder,
+        }
+    }
+
+    fn with(
+        &mut self,
+        side: FlowSide,
+        moment: Moment,
+        out: &mut SessionOutput<P::Message>,
+        act: impl FnOnce(&mut StreamReassembler, &mut Feed<'_, P>),
+    ) {
+        let [initiator, responder] = &mut self.streams;
+        let [first, second] = &mut self.pending;
+        let (stream, pending) = match side {
+            FlowSide::Initiator => (initiator, first),
+            FlowSide::Responder => (responder, second),
+        };
+        let mut poisoned = self.parser.is_poisoned();
+        let before = self.unwanted;
+        let mut feed = Feed {
+            side,
+            moment,
+            parser: &mut self.parser,
+            pending,
+            unwanted: &mut self.unwanted,
+            poisoned: &mut poisoned,
+            fed: false,
+            out,
+        };
+        act(stream, &mut feed);
+        if feed.fed {
+            self.fed_last = side;
+        }
+        if self.unwanted != before {
+            for (stream, unwanted) in self.streams.iter_mut().zip(self.unwanted) {
+                if unwanted {
+                    stream.skip();
+                }
+            }
+        }
+    }
+}
+
+/// Hands a stream to the parser.
+struct Feed<'a, P: SessionParser> {
+    side: FlowSide,
+    moment: Moment,
+    parser: &'a mut P,
+    pending: &'a mut Option<Mark>,
+    unwanted: &'a mut [bool; 2],
+    poisoned: &'a mut bool,
+    fed: bool,
+    out: &'a mut SessionOutput<P::Message>,
+}
+
+impl<P: SessionParser> Feed<'_, P> {
+    fn tell(
+        &mut self,
+        at: Mark,
+        len: usize,
+        what: impl FnOnce(&mut P, &mut Context<'_, P::Message>),
+    ) {
+        let Moment { ts, packet } = self.moment;
+        let messages = &mut self.out.messages;
+        let mut cx = Context::new(ts, packet, self.side, at, len, self.pending, messages);
+        what(self.parser, &mut cx);
+        self.fed = true;
+        *self.poisoned = self.parser.is_poisoned();
+        for (side, unwanted) in FlowSide::BOTH.into_iter().zip(self.unwanted.iter_mut()) {
+            *unwanted = *unwanted || !self.parser.wants(side);
+        }
+    }
+
+    fn is_deaf(&self) -> bool {
+        let [initiator, responder] = *self.unwanted;
+        *self.poisoned
+            || match self.side {
+                FlowSide::Initiator => initiator,
+                FlowSide::Responder => responder,
+            }
+    }
+}
+
+impl<P: SessionParser> StreamSink for Feed<'_, P> {
+    fn data(&mut self, offset: u64, bytes: &[u8], packet: u64) {
+        if self.is_deaf() {
+            return;
+        }
+        let (side, at) = (self.side, Mark { offset, packet });
+        self.pending.get_or_insert(at);
+        self.tell(at, bytes.len(), |parser, cx| parser.feed(side, bytes, cx));
+    }
+
+    fn gap(&mut self, gap: Gap) {
+        let side = self.side;
+        if self.out.emit_anomalies {
+            let Gap { offset, len: bytes, reason } = gap;
+            self.out.anomalies.push(AnomalyKind::StreamGap { side, offset, bytes, reason });
+        }
+        if self.is_deaf() {
+            return;
+        }
+        let mut action = GapAction::Resume;
+        let at = Mark { offset: gap.offset, packet: self.moment.packet };
+        self.tell(at, 0, |parser, cx| action = parser.gap(side, gap, cx));
+        let [initiator, responder] = self.unwanted;
+        match (action, side) {
+            (GapAction::Resume, _) => {}
+            (GapAction::Resync, _) => *self.pending = None,
+            (GapAction::StopSide, FlowSide::Initiator) => *initiator = true,
+            (GapAction::StopSide, FlowSide::Responder) => *responder = true,
+            (GapAction::Stop, _) => (*initiator, *responder) = (true, true),
+        }
+    }
+
+    fn end(&mut self, offset: u64) {
+        if !self.is_deaf() {
+            let (side, packet) = (self.side, self.moment.packet);
+            let at = Mark { offset, packet };
+            self.tell(at, 0, |parser, cx| parser.fin(side, cx));
+        }
+    }
+}
+
+/// Puts what the streams of a session counted into the record of its flow.
+pub(crate) fn count_streams<K, S, P: SessionParser>(flow: &mut Flow<K, S>, session: &Session<P>) {
+    for side in FlowSide::BOTH {
+        let counted = session.stream(side).stats();
+        if counted != TcpSideStats::default() {
+            flow.tcp_stats_mut(side).add(&counted);
+        }
+        flow.set_reassembly_stats(side, session.stream(side).buffer_stats());
+    }
+}
+
+/// The moment of a packet.
+pub(crate) fn moment_of(packet: &TrackedPacket<'_>) -> Moment {
+    Moment { ts: packet.ts, packet: packet.number }
+}
