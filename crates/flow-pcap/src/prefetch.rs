@@ -5,7 +5,7 @@
 /// they hold; asking for them ahead takes the wait away.
 ///
 /// PERF: walking the benchmark capture `mix` (1.2 GB, 850 bytes a packet, in the page cache) takes
-/// 121-135 ns of user time a packet without and 57-71 with it; 4 KiB ahead are as good as 8 or 16.
+/// 114-135 ns of user time a packet without and 57-71 with it; 4 KiB ahead are as good as 16.
 #[derive(Default)]
 pub(crate) struct Prefetch {
     /// Everything before it has been asked for.

@@ -7,6 +7,7 @@ use flow_core::{
 use flow_pcap::PcapFlowSource;
 
 use crate::build::{Order, Pcap};
+use crate::read::TempFile;
 
 /// The first byte of the frame is the flow.
 struct FirstByte;
@@ -76,6 +77,30 @@ fn damage_comes_after_the_ends() {
     let mut expected = EVENTS.to_vec();
     expected.push("offset 92: record header cut short: needs 16 bytes, 3 left");
     check([two_flows().bytes, vec![0; 3]].concat(), &expected);
+}
+
+/// Both loops as users write them, over a file that is opened in the head of the loop.
+#[test]
+fn loops_over_a_file() -> Result<(), flow_pcap::Error> {
+    let file = TempFile::new(&two_flows().bytes);
+    let path = &file.0;
+
+    let mut tracker = FlowTracker::<_, ()>::new(FirstByte);
+    let mut events = Vec::new();
+    for view in PcapFlowSource::open(path)?.views() {
+        for event in tracker.track(view?.as_view()) {
+            events.push(short(&event));
+        }
+    }
+    events.extend(tracker.finish().map(|event| short(&event)));
+    assert_eq!(events, EVENTS);
+
+    let mut events = Vec::new();
+    for event in PcapFlowSource::open(path)?.with_extractor(FirstByte) {
+        events.push(short(&event?));
+    }
+    assert_eq!(events, EVENTS);
+    Ok(())
 }
 
 #[test]
