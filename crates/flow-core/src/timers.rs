@@ -36,7 +36,7 @@ impl TimerWheel {
     }
 
     /// The first tick at which `deadline` has passed.
-    fn tick_of(&self, deadline: Timestamp) -> u64 {
+    pub(crate) fn tick_of(&self, deadline: Timestamp) -> u64 {
         (deadline.as_nanos() / self.interval).saturating_add(1)
     }
 

@@ -323,8 +323,10 @@ impl<E: FlowExtractor, S> FlowTracker<E, S> {
             if state != before {
                 self.changed(at, before, state, ts, sink);
             }
-            if let Some(reason) = end {
-                self.end(at, reason, ts, sink);
+            match end {
+                Some(reason) => self.end(at, reason, ts, sink),
+                None if fresh || state != before => self.arm(at),
+                None => {}
             }
             return;
         }
@@ -363,7 +365,7 @@ impl<E: FlowExtractor, S> FlowTracker<E, S> {
             initiator,
             closed: None,
             idle_timeout: timeout.and_then(|timeout| timeout(&extracted.key, extracted.l4)),
-            timer: 0,
+            timer: 0, // armed when the first packet has made its state
             started: ts,
             id: self.next_id,
             details,
@@ -373,7 +375,6 @@ impl<E: FlowExtractor, S> FlowTracker<E, S> {
         let slot = self.table.insert(hash, flow);
         self.stats.flows_peak = self.stats.flows_peak.max(self.table.len() as u64);
         if let Some(flow) = self.table.get_mut(slot) {
-            flow.timer = self.timers.arm(slot, flow.deadline(&self.config));
             let side = if answers { FlowSide::Responder } else { FlowSide::Initiator };
             sink.started(flow, side);
         }
@@ -413,8 +414,16 @@ impl<E: FlowExtractor, S> FlowTracker<E, S> {
         if self.config.close_linger.is_zero() {
             self.end(slot, reason, ts, sink);
         } else {
-            flow.timer = self.timers.arm(slot, flow.deadline(&self.config));
             self.lingering.push_back(handle);
+        }
+    }
+
+    /// Arms the timer of a flow that has none, or whose state gives it less time than before.
+    fn arm(&mut self, slot: u32) {
+        let Some(flow) = self.table.get_mut(slot) else { return };
+        let deadline = flow.deadline(&self.config);
+        if flow.timer == 0 || self.timers.tick_of(deadline) < flow.timer {
+            flow.timer = self.timers.arm(slot, deadline);
         }
     }
 

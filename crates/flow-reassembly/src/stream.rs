@@ -400,7 +400,8 @@ impl StreamReassembler {
         self.flags &= !HELD;
         let Some(rare) = &mut self.rare else { return };
         let (held, packet) = (std::mem::take(&mut rare.held), rare.held_packet);
-        let taken = usize::try_from(upto).unwrap_or(usize::MAX).min(held.len());
+        let room = self.fin.saturating_sub(self.next);
+        let taken = usize::try_from(upto.min(room)).unwrap_or(usize::MAX).min(held.len());
         if let Some(bytes) = held.get(..taken).filter(|bytes| !bytes.is_empty()) {
             self.deliver(bytes, packet, sink);
             self.drain(sink);

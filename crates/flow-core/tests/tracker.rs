@@ -1,0 +1,325 @@
+//! What the tracker makes of whole connections: events in order, judged segment by segment.
+
+mod wire;
+
+use flow_core::{FlowEvent, FlowTracker, FlowTrackerConfig, Timestamp};
+use std::time::Duration;
+use wire::{Wire, frames};
+
+fn describe(event: FlowEvent<u32>) -> Option<String> {
+    Some(match event {
+        FlowEvent::Started { side, .. } => format!("started {side:?}"),
+        FlowEvent::Packet { .. } => return None,
+        FlowEvent::Established { .. } => "established".into(),
+        FlowEvent::StateChange { to, .. } => to.to_string(),
+        FlowEvent::Ended { reason, stats, history, .. } => format!(
+            "ended {reason} {history} {}/{}",
+            stats.packets_initiator, stats.packets_responder
+        ),
+        FlowEvent::Anomaly { kind, .. } => format!("! {kind}"),
+        other => format!("{other:?}"),
+    })
+}
+
+fn events_with(config: FlowTrackerConfig, script: &str) -> Vec<String> {
+    let mut tracker = FlowTracker::new(Wire).with_config(config).with_emit_anomalies(true);
+    let mut events = Vec::new();
+    for frame in frames(script, [1_000, 5_000]) {
+        events.extend(tracker.track(frame.view()).filter_map(describe));
+    }
+    events.extend(tracker.finish().filter_map(describe));
+    events
+}
+
+#[track_caller]
+fn check(script: &str, expected: &[&str]) {
+    assert_eq!(events_with(FlowTrackerConfig::default(), script), expected);
+}
+
+const HANDSHAKE: &str = "> S -1\n< SA -1 0\n> A 0 0\n";
+
+#[track_caller]
+fn check_established(rest: &str, expected: &[&str]) {
+    let opened = ["started Initiator", "syn_received", "established", "established"];
+    let expected: Vec<_> = opened.iter().chain(expected).copied().collect();
+    check(&format!("{HANDSHAKE}{rest}"), &expected);
+}
+
+#[test]
+fn plain_connection() {
+    check_established(
+        "> PA 0 0 hello\n< A 0 5\n< PA 0 5 hi\n> FA 5 2\n< FA 2 6\n> A 6 3",
+        &["fin_wait", "closing", "closed", "ended fin ShADadFf 5/4"],
+    );
+}
+
+#[test]
+fn a6_syn_ack_before_syn_makes_its_receiver_the_initiator() {
+    check(
+        "< SA -1 0\n> S -1\n> A 0 0",
+        &["started Responder", "established", "established", "ended eof hSA 2/1"],
+    );
+}
+
+#[test]
+fn a13_simultaneous_open() {
+    check(
+        "> S -1\n< S -1\n> SA -1 0\n< SA -1 0\n> PA 0 0 AAAAA",
+        &["started Initiator", "syn_received", "established", "established", "ended eof SsHhD 3/2"],
+    );
+}
+
+#[test]
+fn c1_a_reset_that_its_sender_contradicts_is_undone() {
+    check_established(
+        "> R 0\n> PA 0 0 hello\n< A 0 5",
+        &["reset", "established", "ended eof ShARDa 4/2"],
+    );
+}
+
+#[test]
+fn c1_exact_reset_ends_after_its_linger() {
+    check_established(
+        "> R 0\n+3000 > S -1 flow=2",
+        &["reset", "ended rst ShAR 3/1", "started Initiator", "ended eof S 1/0"],
+    );
+}
+
+#[test]
+fn c2_c3_reset_with_another_number_is_ignored() {
+    check_established(
+        "> R 10\n> R 5000000",
+        &["! rst_bad_seq", "! rst_bad_seq", "ended eof ShAR 4/1"],
+    );
+}
+
+#[test]
+fn c4_reset_behind_data_the_capture_lost() {
+    check_established("< A 0 500\n> R 500", &["reset", "ended rst ShAaR 3/2"]);
+}
+
+#[test]
+fn c6_reset_of_a_syn_must_acknowledge_it() {
+    check("> S -1\n< RA 0 0", &["started Initiator", "reset", "ended rst Sr 1/1"]);
+    check("> S -1\n< RA 0 77", &["started Initiator", "! rst_in_syn_sent", "ended eof Sr 1/1"]);
+    check(
+        "> S -1\n< RA 0 0\n< SA -1 0\n> A 0 0",
+        &[
+            "started Initiator",
+            "reset",
+            "syn_received",
+            "established",
+            "established",
+            "ended eof SrhA 2/2",
+        ],
+    );
+}
+
+#[test]
+fn c9_half_close() {
+    check_established(
+        "> FA 0 0\n< A 0 1\n< PA 0 1 more\n> A 1 4\n< FA 4 1\n> A 1 5",
+        &["fin_wait", "closing", "closed", "ended fin ShAFadf 5/4"],
+    );
+}
+
+#[test]
+fn c11_stragglers_make_no_ghost_flow() {
+    check_established(
+        "> FA 0 0\n< FA 0 1\n> A 1 1\n+3000 < FA 0 1\n> A 1 1\n+4000 < FA 0 1",
+        &["fin_wait", "closing", "closed", "ended fin ShAFf 5/4"],
+    );
+}
+
+#[test]
+fn c12_reuse_after_close_is_a_new_flow() {
+    check_established(
+        "> FA 0 0\n< FA 0 1\n> A 1 1\n> S 899999\n< SA 699999 900000",
+        &[
+            "fin_wait",
+            "closing",
+            "closed",
+            "ended fin ShAFf 4/2",
+            "started Initiator",
+            "syn_received",
+            "ended eof Sh 1/1",
+        ],
+    );
+}
+
+#[test]
+fn c13_syn_inside_a_connection_is_ignored_unless_answered() {
+    check_established(
+        "> S 77777\n< A 0 0\n> PA 0 0 AAAAA",
+        &["! syn_in_established", "ended eof ShAaD 4/2"],
+    );
+    check_established(
+        "> S 77777\n< SA 900000 77778",
+        &["! syn_in_established", "ended fin ShA 3/1", "started Responder", "ended eof h 0/1"],
+    );
+}
+
+#[test]
+fn c14_flags_that_no_host_sends() {
+    check_established(
+        "> SF 0\n> SR 0\n> - 0",
+        &["! bad_flags", "! bad_flags", "! data_no_ack", "ended eof ShAQ 5/1"],
+    );
+}
+
+#[test]
+fn d_segments_that_a_host_would_drop() {
+    check_established("> P 0 EVIL", &["! data_no_ack", "ended eof ShAD 3/1"]);
+    check_established("> PA 0 0 EVIL md5", &["! md5_unexpected", "ended eof ShAD 3/1"]);
+    check_established("> PA 9000000 0 EVIL", &["! out_of_window", "ended eof ShAD 3/1"]);
+}
+
+#[test]
+fn d5_old_timestamps() {
+    check(
+        "> S -1 tsval=1000\n< SA -1 0 tsval=77\n> A 0 0 tsval=1010\n> PA 0 0 AAAAA tsval=1020\n\
+         < A 0 5 tsval=78\n> PA 5 0 EVILX tsval=1\n> PA 5 0 BBBBB tsval=1030",
+        &[
+            "started Initiator",
+            "syn_received",
+            "established",
+            "established",
+            "! paws_old",
+            "ended eof ShADa 5/2",
+        ],
+    );
+}
+
+#[test]
+fn two_segments_far_away_vouch_for_each_other() {
+    check_established(
+        "> PA 1000000000 0 AAAAA\n> PA 1000000005 0 BBBBB\n> PA 1000000010 0 CCCCC",
+        &["! out_of_window", "ended eof ShAD 5/1"],
+    );
+}
+
+#[test]
+fn midstream_ends_by_fin() {
+    check(
+        "> PA 100 50 AAAAA\n< A 50 105\n> FA 105 50\n< FA 50 106\n> A 106 51",
+        &["started Initiator", "fin_wait", "closing", "closed", "ended fin DaFfA 3/2"],
+    );
+}
+
+#[test]
+fn one_direction_only() {
+    check(
+        "> S -1\n> A 0 0\n> PA 0 0 AAAAA\n> FA 5 0",
+        &["started Initiator", "established", "established", "fin_wait", "ended eof SADF 4/0"],
+    );
+}
+
+#[test]
+fn c15_timeouts_by_state() {
+    check(
+        "> S -1\n+32000 > S -1 flow=2",
+        &[
+            "started Initiator",
+            "aborted",
+            "ended timeout S 1/0",
+            "started Initiator",
+            "ended eof S 1/0",
+        ],
+    );
+    check_established(
+        "+299000 > A 0 0\n+302000 > S -1 flow=2",
+        &["ended timeout ShA 3/1", "started Initiator", "ended eof S 1/0"],
+    );
+    check(
+        "> - udp\n+59000 < - udp\n+62000 > - udp",
+        &["started Initiator", "ended timeout  1/1", "started Initiator", "ended eof  1/0"],
+    );
+}
+
+#[test]
+fn full_table_evicts_lingering_then_least_recently_seen() {
+    let mut config = FlowTrackerConfig::default();
+    config.max_flows = 3;
+    let events = events_with(
+        config,
+        "> S -1 flow=1\n> S -1 flow=2\n> S -1 flow=3\n< RA 0 0 flow=2\n> S -1 flow=1\n\
+         > S -1 flow=4\n> S -1 flow=5",
+    );
+    let ended: Vec<_> = events.iter().filter(|e| e.contains("ended") || e.contains('!')).collect();
+    assert_eq!(
+        ended,
+        [
+            "ended rst Sr 1/1",
+            "ended evicted S 1/0",
+            "! flow_table_eviction_pressure",
+            "ended eof S 2/0",
+            "ended eof S 1/0",
+            "ended eof S 1/0",
+        ]
+    );
+}
+
+#[test]
+fn zero_linger_ends_at_once() {
+    let mut config = FlowTrackerConfig::default();
+    config.close_linger = Duration::ZERO;
+    let script = format!("{HANDSHAKE}> R 0\n> A 0 0");
+    let events = events_with(config, &script);
+    assert_eq!(
+        events[4..],
+        ["reset", "ended rst ShAR 3/1", "started Initiator", "ended eof A 1/0"]
+    );
+}
+
+#[test]
+fn idle_timeout_of_the_key() {
+    let mut tracker = FlowTracker::new(Wire);
+    tracker.set_idle_timeout_fn(|key, _| (*key == 7).then_some(Duration::from_secs(2)));
+    for frame in frames("> - udp flow=7\n> - udp flow=8", [0, 0]) {
+        assert_eq!(tracker.track(frame.view()).count(), 2);
+    }
+    let ended: Vec<_> = tracker.sweep(Timestamp::new(1_010, 0)).filter_map(describe).collect();
+    assert_eq!(ended, ["ended timeout  1/0"]);
+    assert!(tracker.get(&8).is_some() && tracker.get(&7).is_none());
+}
+
+#[test]
+fn forget_ends_without_an_event() {
+    let mut tracker = FlowTracker::new(Wire);
+    for frame in frames("> - udp flow=7", [0, 0]) {
+        assert_eq!(tracker.track(frame.view()).count(), 2);
+    }
+    assert_eq!(tracker.forget(&7).map(|stats| stats.packets_initiator), Some(1));
+    assert_eq!((tracker.flow_count(), tracker.finish().count()), (0, 0));
+}
+
+#[test]
+fn state_is_made_once_per_flow() {
+    let mut made = 0;
+    let mut tracker = FlowTracker::with_state(Wire, move |_: &u32| {
+        made += 1;
+        made
+    });
+    for frame in frames("> - udp flow=7\n< - udp flow=7\n> - udp flow=8", [0, 0]) {
+        tracker.track(frame.view()).for_each(drop);
+    }
+    let mut states: Vec<_> = tracker.flows().map(|flow| flow.user).collect();
+    states.sort_unstable();
+    assert_eq!(states, [1, 2]);
+}
+
+#[test]
+fn time_that_goes_back_ends_nothing() {
+    let mut tracker = FlowTracker::new(Wire).with_monotonic_timestamps(true);
+    let frames = frames("> - udp\n+5000 < - udp", [0, 0]);
+    let mut ts = Vec::new();
+    for frame in frames.iter().rev() {
+        for event in tracker.track(frame.view()) {
+            if let FlowEvent::Packet { ts: at, .. } = event {
+                ts.push(at);
+            }
+        }
+    }
+    assert_eq!(ts, [frames[1].ts, frames[1].ts]);
+    assert_eq!(tracker.flow_count(), 1);
+}

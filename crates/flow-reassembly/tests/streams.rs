@@ -1,0 +1,290 @@
+//! What becomes of a connection's streams, through the tracker and the driver.
+
+#[path = "../../flow-core/tests/wire/mod.rs"]
+mod wire;
+
+use std::sync::{Arc, Mutex};
+
+use flow_core::{FlowEvent, FlowSide, FlowStats, Gap, Timestamp};
+use flow_reassembly::{
+    BufferedReassemblerFactory, FlowDriver, OverflowPolicy, Reassembler, ReassemblerFactory,
+    Segment, StreamConfig, StreamReassembler, StreamSink,
+};
+use wire::{Wire, frames};
+
+/// Writes down a stream: its bytes, `[n reason]` for gaps, `.` for its end.
+struct Transcript {
+    stream: StreamReassembler,
+    config: StreamConfig,
+    text: Text,
+}
+
+#[derive(Clone, Default)]
+struct Text(Arc<Mutex<[String; 2]>>, usize);
+
+impl Text {
+    fn push(&self, text: &str) {
+        self.0.lock().unwrap()[self.1].push_str(text);
+    }
+}
+
+impl StreamSink for Text {
+    fn data(&mut self, _offset: u64, bytes: &[u8], _packet: u64) {
+        self.push(std::str::from_utf8(bytes).unwrap());
+    }
+
+    fn gap(&mut self, gap: Gap) {
+        self.push(&format!("[{} {}]", gap.len, gap.reason));
+    }
+
+    fn end(&mut self, _offset: u64) {
+        self.push(".");
+    }
+}
+
+impl Reassembler for Transcript {
+    fn segment(&mut self, _seq: u32, _payload: &[u8]) {}
+
+    fn handle(&mut self, segment: &Segment<'_>) {
+        self.stream.segment(segment, &self.config, &mut self.text);
+    }
+
+    fn progress(&mut self, acked: Option<u32>, ts: Timestamp) {
+        if self.stream.is_waiting() {
+            self.stream.progress(acked, ts, &self.config, &mut self.text);
+        }
+    }
+
+    fn finish(&mut self) {
+        self.stream.finish(&mut self.text);
+    }
+
+    fn stream_stats(&self) -> Option<flow_core::TcpSideStats> {
+        Some(self.stream.stats())
+    }
+}
+
+struct Factory(Text, StreamConfig);
+
+impl<K> ReassemblerFactory<K> for Factory {
+    type Reassembler = Transcript;
+
+    fn new_reassembler(&mut self, _key: &K, side: FlowSide) -> Transcript {
+        let text = Text(self.0.0.clone(), side.index());
+        Transcript { stream: StreamReassembler::new(), config: self.1.clone(), text }
+    }
+}
+
+fn run_with(config: StreamConfig, script: &str, isn: [u32; 2]) -> ([String; 2], Box<FlowStats>) {
+    let text = Text::default();
+    let mut driver = FlowDriver::new(Wire, Factory(text.clone(), config));
+    let mut last = None;
+    let mut take = |event| {
+        if let FlowEvent::Ended { stats, .. } = event {
+            last = Some(stats);
+        }
+    };
+    for frame in frames(script, isn) {
+        driver.track(frame.view()).for_each(&mut take);
+    }
+    driver.finish().for_each(&mut take);
+    (text.0.lock().unwrap().clone(), last.unwrap())
+}
+
+const HANDSHAKE: &str = "> S -1\n< SA -1 0\n> A 0 0\n";
+
+#[track_caller]
+fn check_raw(script: &str, client: &str, server: &str) -> Box<FlowStats> {
+    // The numbers must not matter, least of all where they wrap.
+    for isn in [[1_000, 5_000], [u32::MAX, 0], [u32::MAX - 7, u32::MAX - 3], [0x7fff_fffa, 9]] {
+        let (streams, _) = run_with(StreamConfig::default(), script, isn);
+        assert_eq!(streams, [client, server], "initial sequence numbers {isn:?}");
+    }
+    run_with(StreamConfig::default(), script, [1_000, 5_000]).1
+}
+
+#[track_caller]
+fn check(script: &str, client: &str, server: &str) -> Box<FlowStats> {
+    check_raw(&format!("{HANDSHAKE}{script}"), client, server)
+}
+
+#[test]
+fn b1_in_order() {
+    let stats = check(
+        "> PA 0 0 hello\n> PA 5 0 world\n< A 0 10\n< PA 0 10 reply\n> FA 10 5\n< FA 5 11\n> A 11 6",
+        "helloworld.",
+        "reply.",
+    );
+    assert_eq!(stats.tcp.initiator.delivered_bytes, 10);
+    assert_eq!(stats.tcp.responder.delivered_bytes, 5);
+}
+
+#[test]
+fn b2_out_of_order() {
+    let stats =
+        check("> PA 5 0 BBBBB\n> PA 10 0 CC\n> PA 0 0 AAAAA\n> FA 12 0", "AAAAABBBBBCC.", "");
+    assert_eq!(stats.tcp.initiator.out_of_order_segments, 2);
+}
+
+#[test]
+fn b3_missing_packet_that_was_acknowledged() {
+    let script = "> PA 0 0 AAAAA\n< A 0 5\n> PA 10 0 CCCCC\n< A 0 15\n> PA 15 0 DDDDD\n< A 0 20";
+    let stats = check(script, "AAAAA[5 acked]CCCCCDDDDD", "");
+    assert_eq!(stats.tcp.initiator.gap_bytes.iter().sum::<u64>(), 5);
+    // The sender falls silent: the grace decides.
+    let script = "> PA 0 0 AAAAA\n> PA 10 0 CCCCC\n< A 0 15\n+60 < A 0 15\n> PA 5 0 late!";
+    let stats = check(script, "AAAAA[5 acked]CCCCC", "");
+    assert_eq!(stats.tcp.initiator.late_bytes, 5);
+}
+
+#[test]
+fn b4_ack_captured_before_its_data() {
+    check("> PA 0 0 AAAAA\n< A 0 10\n> PA 5 0 BBBBB\n> PA 10 0 CC", "AAAAABBBBBCC", "");
+}
+
+#[test]
+fn b5_tail_loss_revealed_by_the_fin() {
+    check("> PA 0 0 AAAAA\n> FA 10 0\n< FA 0 11\n> A 11 1", "AAAAA[5 acked].", ".");
+    check("> PA 0 0 AAAAA\n> FA 10 0", "AAAAA[5 end].", "");
+}
+
+#[test]
+fn b6_ack_of_bytes_never_seen() {
+    let stats = check("> PA 0 0 AAAAA\n< A 0 15\n> PA 15 0 DD", "AAAAA[10 acked]DD", "");
+    assert_eq!(stats.tcp.initiator.acks_unseen, 1);
+}
+
+#[test]
+fn b8_b10_retransmissions_and_repacketised_data() {
+    let stats = check(
+        "> PA 0 0 AAAAA\n> PA 0 0 AAAAA\n> PA 0 0 AAAAABB\n> PA 2 0 AAABBCC",
+        "AAAAABBCC",
+        "",
+    );
+    assert_eq!(stats.tcp.initiator.retransmitted_bytes, 15);
+    assert_eq!(stats.tcp.initiator.retransmitted_segments, 3);
+}
+
+#[test]
+fn b9_b11_first_copy_wins_and_conflicts_count() {
+    let stats = check("> PA 3 0 ddd\n> PA 1 0 BCDEF\n> PA 0 0 a", "aBCddd", "");
+    assert_eq!(stats.tcp.initiator.conflicting_bytes, 3);
+    assert_eq!(stats.tcp.initiator.conflicting_segments, 1);
+}
+
+#[test]
+fn b12_keep_alive() {
+    let stats = check("> PA 0 0 AAAAA\n> A 4 0 x\n> A 4 0\n> PA 5 0 BB", "AAAAABB", "");
+    assert_eq!(stats.tcp.initiator.keep_alives, 1);
+    assert_eq!(stats.tcp.initiator.retransmitted_bytes, 0);
+}
+
+#[test]
+fn b14_data_out_of_any_window() {
+    check("> PA 0 0 AAAAA\n> PA 9000000 0 EVIL\n> PA 5 0 BBBBB", "AAAAABBBBB", "");
+}
+
+#[test]
+fn b16_payload_cut_by_the_snap_length() {
+    let stats = check(
+        "> PA 0 0 AA len=10\n> PA 10 0 BB len=5\n> PA 15 0 CC",
+        "AA[8 snaplen]BB[3 snaplen]CC",
+        "",
+    );
+    assert_eq!(stats.tcp.initiator.truncated_bytes, 11);
+}
+
+#[test]
+fn b18_data_after_the_fin() {
+    let stats = check("> PA 0 0 AAAAA\n> FA 5 0\n< A 0 6\n> PA 6 0 EVIL", "AAAAA.", "");
+    assert_eq!(stats.tcp.initiator.beyond_fin_bytes, 4);
+}
+
+#[test]
+fn c8_fin_out_of_order() {
+    check("> FA 5 0 BB\n> PA 0 0 AAAAA", "AAAAABB.", "");
+}
+
+#[test]
+fn a3_data_on_the_syn() {
+    // Taken: the SYN-ACK acknowledges it.
+    check_raw("> S -1 GET\n< SA -1 3\n> A 3 0\n> PA 3 0 more", "GETmore", "");
+    // Not taken: sent again.
+    check_raw("> S -1 GET\n< SA -1 0\n> PA 0 0 GET\n> PA 3 0 more", "GETmore", "");
+    // Taken in part.
+    check_raw("> S -1 GETxx\n< SA -1 3\n> PA 3 0 more", "GETmore", "");
+    // The other direction was not captured: the next segment tells.
+    check_raw("> S -1 GET\n> PA 3 0 more", "GETmore", "");
+}
+
+#[test]
+fn a10_midstream() {
+    check_raw("> PA 100 50 AAAAA\n< A 50 105\n> PA 105 50 BB\n< PA 50 107 rr", "AAAAABB", "rr");
+    // The other side says where the stream begins.
+    check_raw("< A 50 100\n> PA 105 50 BB\n> PA 100 50 AAAAA", "", "AAAAABB");
+    let stats = check_raw("> PA 100 0 BB\n> PA 90 0 xxxxxxxxxxBBC", "BBC", "");
+    assert_eq!(stats.tcp.initiator.before_start_bytes, 10);
+}
+
+#[test]
+fn a12_one_direction_only() {
+    check_raw("> S -1\n> A 0 0\n> PA 5 0 BB\n> PA 0 0 AAAAA\n> FA 7 0", "AAAAABB.", "");
+}
+
+#[test]
+fn a14_segment_from_before_the_stream_with_a_new_tail() {
+    check("> PA -3 0 xxxAA\n> PA 2 0 BB", "AABB", "");
+}
+
+#[test]
+fn c5_payload_of_a_reset_is_not_stream_data() {
+    check("> PA 0 0 AAAAA\n< A 0 5\n< RA 0 5 ERRMSG", "AAAAA", "");
+}
+
+#[test]
+fn hole_timer() {
+    check("> PA 5 0 BB\n+9000 > A 0 0\n+1001 > A 0 0\n> PA 0 0 AAAAA", "[5 timeout]BB", "");
+}
+
+#[test]
+fn f1_budget_gives_up_the_oldest_hole() {
+    let mut config = StreamConfig::default();
+    config.max_segments = 2;
+    let script = format!("{HANDSHAKE}> PA 2 0 B\n> PA 4 0 D\n> PA 6 0 F\n> PA 1 0 a\n> PA 3 0 c");
+    let (streams, stats) = run_with(config, &script, [1_000, 5_000]);
+    assert_eq!(streams[0], "[2 budget]BcD[1 end]F");
+    assert_eq!(stats.tcp.initiator.late_bytes, 1);
+}
+
+#[test]
+fn buffered_sliding_window_keeps_the_newest() {
+    let (dropped, taken, ended) = buffered(OverflowPolicy::SlidingWindow);
+    assert_eq!((dropped, taken.as_slice(), ended), (4, &b"CCCCDDDD"[..], None));
+}
+
+#[test]
+fn buffered_drop_flow_ends_the_flow() {
+    let (dropped, _, ended) = buffered(OverflowPolicy::DropFlow);
+    assert_eq!((dropped, ended), (4, Some(flow_core::EndReason::BufferOverflow)));
+}
+
+fn buffered(policy: OverflowPolicy) -> (u64, Vec<u8>, Option<flow_core::EndReason>) {
+    let factory =
+        BufferedReassemblerFactory::default().with_max_buffer(8).with_overflow_policy(policy);
+    let mut driver = FlowDriver::new(Wire, factory).with_emit_anomalies(true);
+    let script = format!("{HANDSHAKE}> PA 0 0 AAAA\n> PA 4 0 CCCC\n> PA 8 0 DDDD");
+    let mut ended = None;
+    let mut dropped = 0;
+    for frame in frames(&script, [1_000, 5_000]) {
+        for event in driver.track(frame.view()) {
+            if let FlowEvent::Ended { reason, stats, .. } = event {
+                dropped = stats.reassembly_bytes_dropped_oversize_initiator;
+                ended = Some(reason);
+            }
+        }
+    }
+    let Some(stream) = driver.reassembler_mut(&0, FlowSide::Initiator) else {
+        return (dropped, Vec::new(), ended);
+    };
+    (stream.dropped_bytes(), stream.take(), ended)
+}
