@@ -50,7 +50,7 @@ pub(super) fn check(root: &Path) -> Result<Vec<Finding>, String> {
     match metadata(root, &["--all-features", "--locked"]) {
         Ok(resolved) => findings.extend(runtimes(&resolved)),
         Err(error) => {
-            let error = error.replace('\n', " ");
+            let error = error.lines().next().unwrap_or_default();
             let message = format!("cargo cannot resolve the workspace: {error}");
             findings.push(Finding::new("Cargo.toml", 0, message));
         }
