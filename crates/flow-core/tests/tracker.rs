@@ -1,5 +1,7 @@
 //! What the tracker makes of whole connections: events in order, judged segment by segment.
 
+#![allow(clippy::unwrap_used)]
+
 mod wire;
 
 use flow_core::{FlowEvent, FlowTracker, FlowTrackerConfig, Timestamp};

@@ -1,4 +1,6 @@
-use flow_core::{FlowSide, Gap, OverflowPolicy, ReassemblyStats, TcpSideStats, Timestamp};
+use flow_core::{
+    EndReason, FlowSide, Gap, OverflowPolicy, ReassemblyStats, TcpSideStats, Timestamp,
+};
 
 use crate::{
     Reassembler, ReassemblerFactory, Segment, StreamConfig, StreamReassembler, StreamSink,
@@ -21,7 +23,6 @@ pub struct BufferedReassembler {
     config: StreamConfig,
     policy: OverflowPolicy,
     buffer: Buffer,
-    ended: bool,
 }
 
 /// What was handed on and not taken yet.
@@ -130,17 +131,7 @@ impl BufferedReassembler {
 
 impl Reassembler for BufferedReassembler {
     fn segment(&mut self, seq: u32, payload: &[u8]) {
-        self.handle(&Segment {
-            seq,
-            payload,
-            len: u32::try_from(payload.len()).unwrap_or(u32::MAX),
-            syn: false,
-            fin: false,
-            start: None,
-            acked: None,
-            packet: 0,
-            ts: Timestamp::default(),
-        });
+        self.handle(&Segment::plain(seq, payload));
     }
 
     fn handle(&mut self, segment: &Segment<'_>) {
@@ -153,11 +144,7 @@ impl Reassembler for BufferedReassembler {
         }
     }
 
-    fn fin(&mut self) {
-        self.ended = true;
-    }
-
-    fn finish(&mut self) {
+    fn finish(&mut self, _reason: EndReason) {
         self.stream.finish(&mut self.buffer);
     }
 

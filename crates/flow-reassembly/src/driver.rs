@@ -241,7 +241,7 @@ where
         for (side, mut reassembler) in
             FlowSide::BOTH.into_iter().zip(flow.user.reassemblers.take().into_iter().flatten())
         {
-            reassembler.finish();
+            reassembler.finish(reason);
             if let Some(counted) =
                 reassembler.stream_stats().filter(|c| *c != TcpSideStats::default())
             {

@@ -1,4 +1,4 @@
-use flow_core::{FlowSide, ReassemblyStats, TcpSideStats, Timestamp};
+use flow_core::{EndReason, FlowSide, ReassemblyStats, TcpSideStats, Timestamp};
 
 use crate::Segment;
 
@@ -39,7 +39,9 @@ pub trait Reassembler: Send + 'static {
     fn rst(&mut self) {}
 
     /// The flow is over: the last call.
-    fn finish(&mut self) {}
+    fn finish(&mut self, reason: EndReason) {
+        let _ = reason;
+    }
 
     /// The bytes make no sense to the reassembler any more; the flow ends with
     /// [`EndReason::ParseError`](flow_core::EndReason::ParseError).

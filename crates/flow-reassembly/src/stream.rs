@@ -1,126 +1,14 @@
 use std::collections::VecDeque;
-use std::time::Duration;
 
-use flow_core::{
-    Flow, FlowTrackerConfig, Gap, GapReason, ReassemblyStats, TcpFlags, TcpSideStats, Timestamp,
-    TrackedPacket, Verdict,
-};
+use flow_core::{Gap, GapReason, ReassemblyStats, TcpSideStats, Timestamp};
 
-/// Limits of one reassembled stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct StreamConfig {
-    /// Bytes of memory that out-of-order data of one stream may take, 64 for each queued segment
-    /// included. Beyond it the oldest hole is given up.
-    ///
-    /// Rationale: several times the receive window that an ordinary host has by default.
-    pub max_buffer: usize,
-    /// Segments that may be queued. Beyond it the oldest hole is given up.
-    ///
-    /// Rationale: inserting into a sorted queue of this length costs less than a microsecond;
-    /// the length is what bounds the work a flood of tiny segments can cause.
-    pub max_segments: usize,
-    /// A hole is given up this long after the data behind it arrived, in packet time.
-    ///
-    /// Rationale: longer than the retransmission timer of a host that has seen a few losses
-    /// (RFC 6298: 1 s at first, doubled each time).
-    pub hole_timeout: Duration,
-    /// A hole whose bytes were acknowledged is given up after this time.
-    ///
-    /// Rationale: packets that a capture reorders are milliseconds apart, not tens of them.
-    pub ack_grace: Duration,
-    /// A hole whose bytes were acknowledged is given up after this many packets of the flow.
-    pub ack_grace_packets: u8,
-}
-
-impl StreamConfig {
-    /// The default, with the buffer limit of a tracker's configuration if that has one.
-    #[must_use]
-    pub fn of(config: &FlowTrackerConfig) -> Self {
-        let mut stream = Self::default();
-        stream.max_buffer = config.max_reassembler_buffer.unwrap_or(stream.max_buffer);
-        stream
-    }
-}
-
-impl Default for StreamConfig {
-    fn default() -> Self {
-        Self {
-            max_buffer: 1 << 20,
-            max_segments: 1024,
-            hole_timeout: Duration::from_secs(10),
-            ack_grace: Duration::from_millis(50),
-            ack_grace_packets: 8,
-        }
-    }
-}
-
-/// A TCP segment of one side, accepted by the tracker.
-#[derive(Clone, Copy, Debug)]
-pub struct Segment<'a> {
-    /// Sequence number as in the header: of the SYN if there is one, else of the first byte.
-    pub seq: u32,
-    /// The payload as far as captured.
-    pub payload: &'a [u8],
-    /// Length of the payload on the wire.
-    pub len: u32,
-    /// It opens the stream.
-    pub syn: bool,
-    /// It ends the stream.
-    pub fin: bool,
-    /// The sequence number of the stream's first byte, if its SYN is known.
-    pub start: Option<u32>,
-    /// The highest acknowledgment of this stream by the other side so far.
-    pub acked: Option<u32>,
-    /// Number of the packet, counted from 1.
-    pub packet: u64,
-    /// Time of the packet.
-    pub ts: Timestamp,
-}
-
-impl<'a> Segment<'a> {
-    /// The segment that a packet of a TCP flow is; `None` if it adds nothing to a stream or a
-    /// host would not take it. The payload of a reset is not part of the stream.
-    #[must_use]
-    #[inline]
-    pub fn of<K, S>(flow: &Flow<K, S>, packet: &TrackedPacket<'a>) -> Option<Self> {
-        let info = packet.tcp?;
-        let fin = info.flags.contains(TcpFlags::FIN);
-        if packet.verdict != Verdict::Accept
-            || (packet.payload_len == 0 && !fin)
-            || info.flags.contains(TcpFlags::RST)
-        {
-            return None;
-        }
-        Some(Self {
-            seq: info.seq,
-            payload: packet.payload,
-            len: packet.payload_len,
-            syn: info.flags.contains(TcpFlags::SYN),
-            fin,
-            start: flow.stream_start(packet.side),
-            acked: flow.acked(packet.side.other()),
-            packet: packet.number,
-            ts: packet.ts,
-        })
-    }
-}
-
-/// Where the ordered stream goes.
-pub trait StreamSink {
-    /// The next bytes. `packet` is the packet they came in, which may be an earlier one than the
-    /// one that made them deliverable.
-    fn data(&mut self, offset: u64, bytes: &[u8], packet: u64);
-    /// The next bytes are missing.
-    fn gap(&mut self, gap: Gap);
-    /// The stream is complete up to its FIN at `offset`. Called once.
-    fn end(&mut self, offset: u64);
-}
+use crate::queue::{Queue, slice};
+use crate::{Segment, StreamConfig, StreamSink};
 
 /// One direction of a TCP connection: segments in any order go in, the stream comes out.
 ///
 /// ```text
-///            next                     segs[0]      segs[1]
+///            next                     first        second
 /// ===========|·········hole···········[======]·····[====]          fin
 ///  delivered                           queued       queued          |
 /// ```
@@ -160,9 +48,8 @@ const OVERFLOWED: u8 = 1 << 5;
 /// What a stream without losses never needs.
 #[derive(Debug, Default)]
 struct Rare {
-    segs: VecDeque<Queued>,
-    /// Memory that `segs` takes.
-    charge: usize,
+    /// Everything in it begins behind `next`.
+    queue: Queue,
     /// Payload of the SYN.
     held: Vec<u8>,
     held_packet: u64,
@@ -178,29 +65,6 @@ struct Rare {
     high_watermark: usize,
 }
 
-#[derive(Debug)]
-struct Queued {
-    start: u64,
-    bytes: Vec<u8>,
-    packet: u64,
-}
-
-impl Queued {
-    fn end(&self) -> u64 {
-        self.start + self.bytes.len() as u64
-    }
-
-    fn charge(&self) -> usize {
-        self.bytes.capacity() + SEGMENT_OVERHEAD
-    }
-}
-
-/// Memory accounted for a queued segment besides its bytes, so that tiny ones cannot cheat.
-const SEGMENT_OVERHEAD: usize = 64;
-/// Bytes up to which a segment is appended to the one it touches rather than queued by itself.
-const SMALL: usize = 256;
-/// Size at which a queued buffer is not appended to any more: growing it would copy too much.
-const FULL: usize = 16 << 10;
 /// Gaps remembered.
 const GAPS_REMEMBERED: usize = 16;
 /// How far in front of the first captured byte a stream that was joined midstream may begin
@@ -273,7 +137,7 @@ impl StreamReassembler {
             self.release_held(u64::MAX, sink);
         }
         let end = match self.fin {
-            u64::MAX => self.rare.as_ref().and_then(|r| r.segs.back()).map_or(0, Queued::end),
+            u64::MAX => self.rare.as_ref().and_then(|rare| rare.queue.end()).unwrap_or(0),
             fin => fin,
         };
         self.give_up_until(end, GapReason::End, sink);
@@ -284,9 +148,8 @@ impl StreamReassembler {
     pub fn skip(&mut self) {
         self.flags |= SKIP;
         if let Some(rare) = &mut self.rare {
-            let queued: u64 = rare.segs.iter().map(|seg| seg.bytes.len() as u64).sum();
-            rare.stats.undelivered_bytes += queued + rare.held.len() as u64;
-            (rare.segs, rare.held, rare.charge) = (VecDeque::new(), Vec::new(), 0);
+            rare.stats.undelivered_bytes += rare.queue.bytes() + rare.held.len() as u64;
+            (rare.queue, rare.held) = (Queue::default(), Vec::new());
         }
         self.flags &= !(QUEUED | HELD);
     }
@@ -312,7 +175,7 @@ impl StreamReassembler {
     /// Memory taken by what waits, in bytes.
     #[must_use]
     pub fn buffered_bytes(&self) -> usize {
-        self.rare.as_ref().map_or(0, |rare| rare.charge + rare.held.capacity())
+        self.rare.as_ref().map_or(0, |rare| rare.queue.charge() + rare.held.capacity())
     }
 
     /// What was counted.
@@ -465,17 +328,8 @@ impl StreamReassembler {
     /// Drops what is queued behind the FIN.
     fn drop_behind(&mut self, fin: u64) {
         let Some(rare) = &mut self.rare else { return };
-        while let Some(last) = rare.segs.back_mut().filter(|last| last.end() > fin) {
-            let keep = usize::try_from(fin.saturating_sub(last.start)).unwrap_or(usize::MAX);
-            rare.stats.beyond_fin_bytes += (last.bytes.len() - keep.min(last.bytes.len())) as u64;
-            if keep == 0 {
-                rare.charge -= last.charge();
-                rare.segs.pop_back();
-            } else {
-                last.bytes.truncate(keep);
-            }
-        }
-        if rare.segs.is_empty() {
+        rare.stats.beyond_fin_bytes += rare.queue.truncate(fin);
+        if rare.queue.is_empty() {
             self.flags &= !QUEUED;
         }
     }
@@ -505,8 +359,7 @@ impl StreamReassembler {
         }
         // What the snap length cut off at the front of the stream will not come.
         if cut_off > 0 && self.next == start + payload.len() as u64 {
-            let queued = self.rare.as_ref().and_then(|rare| rare.segs.front());
-            let upto = queued.map_or(start + len, |seg| seg.start.min(start + len));
+            let upto = self.hole_end().min(start + len);
             self.give_up_until(upto, GapReason::Snaplen, sink);
         }
         let acked = segment.acked.map_or(0, |acked| self.offset_of(acked).max(0).cast_unsigned());
@@ -517,65 +370,27 @@ impl StreamReassembler {
         self.enforce_limits(config, sink);
     }
 
-    /// Puts bytes into the queue where they are new; the first copy of a byte stays.
+    /// Keeps bytes for later; the first copy of a byte stays.
     fn queue(&mut self, start: u64, payload: &[u8], segment: &Segment<'_>) {
         let rare = self.rare.get_or_insert_default();
-        if rare.segs.is_empty() {
+        if rare.queue.is_empty() {
             rare.hole_since = segment.ts;
             rare.hole_acked = None;
         }
         if start > self.next {
             rare.stats.out_of_order_segments += 1;
         }
-        let end = start + payload.len() as u64;
-        let mut at = start;
-        let mut i = rare.segs.partition_point(|seg| seg.end() <= start);
-        let (mut again, mut conflicting, mut inserted) = (0u64, 0u64, false);
-        while at < end {
-            let covering = rare.segs.get(i).filter(|seg| seg.start <= at);
-            if let Some(seg) = covering {
-                let upto = seg.end().min(end);
-                let old = slice(&seg.bytes, at - seg.start, upto - seg.start);
-                let new = slice(payload, at - start, upto - start);
-                again += upto - at;
-                if old != new {
-                    conflicting += old.iter().zip(new).filter(|(a, b)| a != b).count() as u64;
-                }
-                at = upto;
-                i += 1;
-                continue;
-            }
-            let upto = rare.segs.get(i).map_or(end, |seg| seg.start.min(end));
-            let new = slice(payload, at - start, upto - start);
-            // Behind its first piece, a segment always touches what is queued: so there is one
-            // insertion per segment at most, except into full buffers.
-            let left = i.checked_sub(1).and_then(|left| rare.segs.get_mut(left));
-            let room = |seg: &&mut Queued| {
-                seg.end() == at && seg.bytes.len() < FULL && (inserted || new.len() <= SMALL)
-            };
-            if let Some(left) = left.filter(room) {
-                rare.charge -= left.charge();
-                left.bytes.extend_from_slice(new);
-                rare.charge += left.charge();
-            } else {
-                let seg = Queued { start: at, bytes: new.to_vec(), packet: segment.packet };
-                rare.charge += seg.charge();
-                rare.segs.insert(i, seg);
-                i += 1;
-            }
-            inserted = true;
-            at = upto;
-        }
-        if again > 0 {
-            rare.stats.retransmitted_bytes += again;
+        let overlap = rare.queue.insert(start, payload, segment.packet);
+        if overlap.repeated > 0 {
+            rare.stats.retransmitted_bytes += overlap.repeated;
             rare.stats.retransmitted_segments += 1;
         }
-        if conflicting > 0 {
-            rare.stats.conflicting_bytes += conflicting;
+        if overlap.conflicting > 0 {
+            rare.stats.conflicting_bytes += overlap.conflicting;
             rare.stats.conflicting_segments += 1;
         }
-        rare.high_watermark = rare.high_watermark.max(rare.charge);
-        if !rare.segs.is_empty() {
+        rare.high_watermark = rare.high_watermark.max(rare.queue.charge());
+        if !rare.queue.is_empty() {
             self.flags |= QUEUED;
         }
     }
@@ -583,21 +398,16 @@ impl StreamReassembler {
     /// Hands on what is queued and in order now.
     fn drain(&mut self, sink: &mut impl StreamSink) {
         while let Some(rare) = &mut self.rare {
-            let Some(seg) = rare.segs.front().filter(|seg| seg.start <= self.next) else { break };
-            rare.charge -= seg.charge();
-            let Some(seg) = rare.segs.pop_front() else { break };
-            // Another hole is the first one now; its time counts from here.
+            let Some(first) = rare.queue.pop_until(self.next) else { break };
+            // Another hole is the first one now; its grace counts from here.
             rare.hole_acked = None;
-            let bytes = slice(&seg.bytes, self.next - seg.start, seg.bytes.len() as u64);
+            let bytes = slice(&first.bytes, self.next - first.start, first.bytes.len() as u64);
             if !bytes.is_empty() {
-                self.deliver(bytes, seg.packet, sink);
+                self.deliver(bytes, first.packet, sink);
             }
         }
-        if self.rare.as_ref().is_none_or(|rare| rare.segs.is_empty()) {
+        if self.rare.as_ref().is_none_or(|rare| rare.queue.is_empty()) {
             self.flags &= !QUEUED;
-            if let Some(rare) = &mut self.rare {
-                rare.segs = VecDeque::new();
-            }
         }
     }
 
@@ -610,8 +420,7 @@ impl StreamReassembler {
     /// Gives up every hole in front of offset `upto` and hands on what is queued between them.
     fn give_up_until(&mut self, upto: u64, reason: GapReason, sink: &mut impl StreamSink) {
         while self.next < upto {
-            let queued = self.rare.as_ref().and_then(|rare| rare.segs.front());
-            let end = queued.map_or(upto, |seg| seg.start.min(upto));
+            let end = self.hole_end().min(upto);
             let gap = Gap { offset: self.next, len: end - self.next, reason };
             self.count_gap(gap);
             if self.flags & SKIP == 0 {
@@ -640,7 +449,7 @@ impl StreamReassembler {
 
     /// Where the first hole ends.
     fn hole_end(&self) -> u64 {
-        self.rare.as_ref().and_then(|rare| rare.segs.front()).map_or(u64::MAX, |seg| seg.start)
+        self.rare.as_ref().and_then(|rare| rare.queue.start()).unwrap_or(u64::MAX)
     }
 
     /// Gives up the first hole if it was acknowledged some while ago, or is too old.
@@ -674,7 +483,7 @@ impl StreamReassembler {
 
     fn enforce_limits(&mut self, config: &StreamConfig, sink: &mut impl StreamSink) {
         while let Some(rare) = &self.rare {
-            if rare.charge <= config.max_buffer && rare.segs.len() <= config.max_segments {
+            if rare.queue.charge() <= config.max_buffer && rare.queue.len() <= config.max_segments {
                 return;
             }
             self.flags |= OVERFLOWED;
@@ -705,15 +514,8 @@ impl StreamReassembler {
     /// The invariants named on the type.
     fn check(&self) {
         debug_assert!(self.next <= self.fin || self.flags & SKIP != 0);
-        if let Some(rare) = self.rare.as_ref().filter(|_| cfg!(debug_assertions)) {
-            let mut end = self.next + 1;
-            for seg in &rare.segs {
-                debug_assert!(end <= seg.start && !seg.bytes.is_empty());
-                end = seg.end();
-            }
-            debug_assert_eq!(rare.charge, rare.segs.iter().map(Queued::charge).sum::<usize>());
-            debug_assert_eq!(rare.segs.is_empty(), self.flags & QUEUED == 0);
-        }
+        debug_assert!(self.hole_end() > self.next);
+        debug_assert_eq!(self.hole_end() == u64::MAX, self.flags & QUEUED == 0);
     }
 }
 
@@ -721,10 +523,4 @@ impl StreamReassembler {
 #[allow(clippy::cast_possible_truncation, reason = "sequence numbers wrap")]
 const fn low_half(distance: u64) -> u32 {
     distance as u32
-}
-
-/// `bytes[from..to]`, empty if that is not inside.
-fn slice(bytes: &[u8], from: u64, to: u64) -> &[u8] {
-    let range = usize::try_from(from).unwrap_or(usize::MAX)..usize::try_from(to).unwrap_or(0);
-    bytes.get(range).unwrap_or_default()
 }

@@ -1,5 +1,7 @@
 //! The reassembler against an obviously right model: one optional byte per stream offset.
 
+#![allow(clippy::unwrap_used)]
+
 use flow_core::{Gap, Timestamp};
 use flow_reassembly::{Segment, StreamConfig, StreamReassembler, StreamSink};
 use proptest::prelude::*;

@@ -1,11 +1,13 @@
 //! What becomes of a connection's streams, through the tracker and the driver.
 
+#![allow(clippy::unwrap_used)]
+
 #[path = "../../flow-core/tests/wire/mod.rs"]
 mod wire;
 
 use std::sync::{Arc, Mutex};
 
-use flow_core::{FlowEvent, FlowSide, FlowStats, Gap, Timestamp};
+use flow_core::{EndReason, FlowEvent, FlowSide, FlowStats, Gap, Timestamp};
 use flow_reassembly::{
     BufferedReassemblerFactory, FlowDriver, OverflowPolicy, Reassembler, ReassemblerFactory,
     Segment, StreamConfig, StreamReassembler, StreamSink,
@@ -55,7 +57,7 @@ impl Reassembler for Transcript {
         }
     }
 
-    fn finish(&mut self) {
+    fn finish(&mut self, _reason: EndReason) {
         self.stream.finish(&mut self.text);
     }
 
@@ -265,10 +267,10 @@ fn buffered_sliding_window_keeps_the_newest() {
 #[test]
 fn buffered_drop_flow_ends_the_flow() {
     let (dropped, _, ended) = buffered(OverflowPolicy::DropFlow);
-    assert_eq!((dropped, ended), (4, Some(flow_core::EndReason::BufferOverflow)));
+    assert_eq!((dropped, ended), (4, Some(EndReason::BufferOverflow)));
 }
 
-fn buffered(policy: OverflowPolicy) -> (u64, Vec<u8>, Option<flow_core::EndReason>) {
+fn buffered(policy: OverflowPolicy) -> (u64, Vec<u8>, Option<EndReason>) {
     let factory =
         BufferedReassemblerFactory::default().with_max_buffer(8).with_overflow_policy(policy);
     let mut driver = FlowDriver::new(Wire, factory).with_emit_anomalies(true);

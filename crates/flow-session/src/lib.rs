@@ -2,6 +2,7 @@
 
 #![warn(clippy::indexing_slicing)]
 
+mod callback;
 mod engine;
 mod event;
 mod factory;
@@ -9,6 +10,7 @@ mod parser;
 mod session;
 mod set;
 
+pub use self::callback::{CallbackFactory, CallbackReassembler};
 pub use self::engine::{
     FlowDatagramDriver, FlowProtocolDriver, FlowSessionDriver, PoisonPolicy, SessionEngine,
     SessionState,

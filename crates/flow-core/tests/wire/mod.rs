@@ -94,7 +94,7 @@ fn frame(line: &str, isn: [u32; 2], millis: &mut u64) -> Frame {
     header[4] = u8::from(!from_client);
     header[5] = 6;
     header[16..18].copy_from_slice(&65_535u16.to_le_bytes());
-    let (mut numbers, mut payload, mut len) = (Vec::new(), Vec::new(), 0u32);
+    let (mut numbers, mut payload, mut len, mut flagged) = (Vec::new(), Vec::new(), 0u32, false);
     for word in words {
         let (name, value) = word.split_once('=').unwrap_or((word, ""));
         match (name, value.parse::<u32>()) {
@@ -112,10 +112,13 @@ fn frame(line: &str, isn: [u32; 2], millis: &mut u64) -> Frame {
             ("md5", _) => header[7] |= 4,
             ("udp", _) => header[5] = 17,
             ("x", Ok(count)) => payload = vec![b'x'; count as usize],
-            _ if numbers.len() < 2 && word.parse::<i64>().is_ok() => {
+            _ if flagged && numbers.len() < 2 && word.parse::<i64>().is_ok() => {
                 numbers.push(word.parse::<i64>().unwrap());
             }
-            _ if numbers.is_empty() && header[6] == 0 => header[6] = flags(word),
+            _ if !flagged => {
+                flagged = true;
+                header[6] = flags(word);
+            }
             _ => payload.extend_from_slice(word.as_bytes()),
         }
     }

@@ -1,0 +1,177 @@
+use std::collections::VecDeque;
+
+/// Bytes that arrived before bytes which precede them.
+///
+/// Invariant: segments are sorted by `start`, none is empty, and no two overlap. Disjointness is
+/// what makes "the first copy wins" hold: a byte that is there is never touched again.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    segments: VecDeque<Queued>,
+    charge: usize,
+}
+
+/// A run of queued bytes.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    /// Stream offset of the first byte.
+    pub(crate) start: u64,
+    pub(crate) bytes: Vec<u8>,
+    /// The packet that brought the first byte.
+    pub(crate) packet: u64,
+}
+
+/// What inserting found to be there already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Overlap {
+    /// Bytes that were there.
+    pub(crate) repeated: u64,
+    /// Those of them that have another value now.
+    pub(crate) conflicting: u64,
+}
+
+/// Memory accounted for a segment besides its bytes, so that tiny ones cannot cheat.
+const OVERHEAD: usize = 64;
+/// Bytes up to which a segment is appended to the one it touches rather than kept by itself.
+const SMALL: usize = 256;
+/// Size at which a segment is not appended to any more: growing it would copy too much.
+const FULL: usize = 16 << 10;
+
+impl Queued {
+    pub(crate) fn end(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
+
+    fn charge(&self) -> usize {
+        self.bytes.capacity() + OVERHEAD
+    }
+}
+
+impl Queue {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// Number of segments.
+    pub(crate) fn len(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// Memory taken, in bytes.
+    pub(crate) const fn charge(&self) -> usize {
+        self.charge
+    }
+
+    /// Bytes queued.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes.len() as u64).sum()
+    }
+
+    /// Offset of the first byte.
+    pub(crate) fn start(&self) -> Option<u64> {
+        self.segments.front().map(|segment| segment.start)
+    }
+
+    /// Offset behind the last byte.
+    pub(crate) fn end(&self) -> Option<u64> {
+        self.segments.back().map(Queued::end)
+    }
+
+    /// Puts bytes in where there are none yet.
+    ///
+    /// O(log n) to find the place and one insertion into the middle at most, except where a
+    /// touching segment is full: behind its first piece, a segment always touches a queued one
+    /// and is appended to that.
+    pub(crate) fn insert(&mut self, start: u64, new: &[u8], packet: u64) -> Overlap {
+        let end = start + new.len() as u64;
+        let mut at = start;
+        let mut i = self.segments.partition_point(|segment| segment.end() <= start);
+        let (mut overlap, mut inserted) = (Overlap::default(), false);
+        while at < end {
+            if let Some(there) = self.segments.get(i).filter(|there| there.start <= at) {
+                let upto = there.end().min(end);
+                let old = slice(&there.bytes, at - there.start, upto - there.start);
+                overlap.add(old, slice(new, at - start, upto - start));
+                at = upto;
+                i += 1;
+                continue;
+            }
+            let upto = self.segments.get(i).map_or(end, |next| next.start.min(end));
+            let piece = slice(new, at - start, upto - start);
+            let left = i.checked_sub(1).and_then(|left| self.segments.get_mut(left));
+            let has_room = |left: &&mut Queued| {
+                left.end() == at && left.bytes.len() < FULL && (inserted || piece.len() <= SMALL)
+            };
+            if let Some(left) = left.filter(has_room) {
+                self.charge -= left.charge();
+                left.bytes.extend_from_slice(piece);
+                self.charge += left.charge();
+            } else {
+                let segment = Queued { start: at, bytes: piece.to_vec(), packet };
+                self.charge += segment.charge();
+                self.segments.insert(i, segment);
+                i += 1;
+            }
+            inserted = true;
+            at = upto;
+        }
+        self.check();
+        overlap
+    }
+
+    /// Takes the first segment if it begins at or before `next`.
+    pub(crate) fn pop_until(&mut self, next: u64) -> Option<Queued> {
+        self.segments.front().filter(|segment| segment.start <= next)?;
+        let segment = self.segments.pop_front()?;
+        self.charge -= segment.charge();
+        if self.segments.is_empty() {
+            self.segments = VecDeque::new();
+        }
+        Some(segment)
+    }
+
+    /// Drops what lies at or behind `end` and says how many bytes that was.
+    pub(crate) fn truncate(&mut self, end: u64) -> u64 {
+        let mut dropped = 0;
+        while let Some(last) = self.segments.back_mut().filter(|last| last.end() > end) {
+            self.charge -= last.charge();
+            let keep = usize::try_from(end.saturating_sub(last.start)).unwrap_or(usize::MAX);
+            let keep = keep.min(last.bytes.len());
+            dropped += (last.bytes.len() - keep) as u64;
+            if keep == 0 {
+                self.segments.pop_back();
+            } else {
+                last.bytes.truncate(keep);
+                self.charge += last.charge();
+            }
+        }
+        self.check();
+        dropped
+    }
+
+    fn check(&self) {
+        if cfg!(debug_assertions) {
+            let mut end = 0;
+            for segment in &self.segments {
+                debug_assert!(end <= segment.start && !segment.bytes.is_empty());
+                end = segment.end();
+            }
+            let charge: usize = self.segments.iter().map(Queued::charge).sum();
+            debug_assert_eq!(self.charge, charge);
+        }
+    }
+}
+
+impl Overlap {
+    fn add(&mut self, old: &[u8], new: &[u8]) {
+        self.repeated += old.len() as u64;
+        if old != new {
+            self.conflicting += old.iter().zip(new).filter(|(a, b)| a != b).count() as u64;
+        }
+    }
+}
+
+/// `bytes[from..to]`, empty if that is not inside.
+pub(crate) fn slice(bytes: &[u8], from: u64, to: u64) -> &[u8] {
+    let range = usize::try_from(from).unwrap_or(usize::MAX)..usize::try_from(to).unwrap_or(0);
+    bytes.get(range).unwrap_or_default()
+}

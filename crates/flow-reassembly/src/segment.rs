@@ -1,0 +1,130 @@
+use std::time::Duration;
+
+use flow_core::{Flow, FlowTrackerConfig, Gap, TcpFlags, Timestamp, TrackedPacket, Verdict};
+
+/// Limits of one reassembled stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StreamConfig {
+    /// Bytes of memory that out-of-order data of one stream may take, 64 for each queued segment
+    /// included. Beyond it the oldest hole is given up.
+    ///
+    /// Rationale: several times the receive window that an ordinary host has by default.
+    pub max_buffer: usize,
+    /// Segments that may be queued. Beyond it the oldest hole is given up.
+    ///
+    /// Rationale: inserting into a sorted queue of this length costs less than a microsecond;
+    /// the length is what bounds the work a flood of tiny segments can cause.
+    pub max_segments: usize,
+    /// A hole is given up this long after the data behind it arrived, in packet time.
+    ///
+    /// Rationale: longer than the retransmission timer of a host that has seen a few losses
+    /// (RFC 6298: 1 s at first, doubled each time).
+    pub hole_timeout: Duration,
+    /// A hole whose bytes were acknowledged is given up after this time.
+    ///
+    /// Rationale: packets that a capture reorders are milliseconds apart, not tens of them.
+    pub ack_grace: Duration,
+    /// A hole whose bytes were acknowledged is given up after this many packets of the flow.
+    pub ack_grace_packets: u8,
+}
+
+impl StreamConfig {
+    /// The default, with the buffer limit of a tracker's configuration if that has one.
+    #[must_use]
+    pub fn of(config: &FlowTrackerConfig) -> Self {
+        let mut stream = Self::default();
+        stream.max_buffer = config.max_reassembler_buffer.unwrap_or(stream.max_buffer);
+        stream
+    }
+}
+
+impl Default for StreamConfig {
+    fn default() -> Self {
+        Self {
+            max_buffer: 1 << 20,
+            max_segments: 1024,
+            hole_timeout: Duration::from_secs(10),
+            ack_grace: Duration::from_millis(50),
+            ack_grace_packets: 8,
+        }
+    }
+}
+
+/// A TCP segment of one side, accepted by the tracker.
+#[derive(Clone, Copy, Debug)]
+pub struct Segment<'a> {
+    /// Sequence number as in the header: of the SYN if there is one, else of the first byte.
+    pub seq: u32,
+    /// The payload as far as captured.
+    pub payload: &'a [u8],
+    /// Length of the payload on the wire.
+    pub len: u32,
+    /// It opens the stream.
+    pub syn: bool,
+    /// It ends the stream.
+    pub fin: bool,
+    /// The sequence number of the stream's first byte, if its SYN is known.
+    pub start: Option<u32>,
+    /// The highest acknowledgment of this stream by the other side so far.
+    pub acked: Option<u32>,
+    /// Number of the packet, counted from 1.
+    pub packet: u64,
+    /// Time of the packet.
+    pub ts: Timestamp,
+}
+
+impl<'a> Segment<'a> {
+    /// A segment of which only its bytes are known.
+    #[must_use]
+    pub fn plain(seq: u32, payload: &'a [u8]) -> Self {
+        Self {
+            seq,
+            payload,
+            len: u32::try_from(payload.len()).unwrap_or(u32::MAX),
+            syn: false,
+            fin: false,
+            start: None,
+            acked: None,
+            packet: 0,
+            ts: Timestamp::default(),
+        }
+    }
+
+    /// The segment that a packet of a TCP flow is; `None` if it adds nothing to a stream or a
+    /// host would not take it. The payload of a reset is not part of the stream.
+    #[must_use]
+    #[inline]
+    pub fn of<K, S>(flow: &Flow<K, S>, packet: &TrackedPacket<'a>) -> Option<Self> {
+        let info = packet.tcp?;
+        let fin = info.flags.contains(TcpFlags::FIN);
+        if packet.verdict != Verdict::Accept
+            || (packet.payload_len == 0 && !fin)
+            || info.flags.contains(TcpFlags::RST)
+        {
+            return None;
+        }
+        Some(Self {
+            seq: info.seq,
+            payload: packet.payload,
+            len: packet.payload_len,
+            syn: info.flags.contains(TcpFlags::SYN),
+            fin,
+            start: flow.stream_start(packet.side),
+            acked: flow.acked(packet.side.other()),
+            packet: packet.number,
+            ts: packet.ts,
+        })
+    }
+}
+
+/// Where the ordered stream goes.
+pub trait StreamSink {
+    /// The next bytes. `packet` is the packet they came in, which may be an earlier one than the
+    /// one that made them deliverable.
+    fn data(&mut self, offset: u64, bytes: &[u8], packet: u64);
+    /// The next bytes are missing.
+    fn gap(&mut self, gap: Gap);
+    /// The stream is complete up to its FIN at `offset`. Called once.
+    fn end(&mut self, offset: u64);
+}

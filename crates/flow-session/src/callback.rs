@@ -1,0 +1,164 @@
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use flow_core::{EndReason, FlowSide, TcpSideStats, Timestamp};
+use flow_reassembly::{Reassembler, ReassemblerFactory, Segment, StreamConfig};
+
+use crate::session::{Moment, Session, SessionOutput};
+use crate::{Parsed, SessionParser};
+
+/// A parser whose messages go to a callback: what the factories of the protocol crates are made
+/// of.
+///
+/// Used with [`FlowDriver`](flow_reassembly::FlowDriver). The two reassemblers of a flow share
+/// one [`Session`], so the messages are those of
+/// [`FlowSessionDriver`](crate::FlowSessionDriver).
+pub struct CallbackFactory<P: SessionParser, H> {
+    parser: P,
+    handler: Arc<H>,
+    config: StreamConfig,
+    /// The session whose second reassembler is made next.
+    half_made: Option<Arc<Mutex<Shared<P>>>>,
+}
+
+/// One side of a flow whose messages go to a callback.
+pub struct CallbackReassembler<P: SessionParser, H> {
+    side: FlowSide,
+    shared: Arc<Mutex<Shared<P>>>,
+    handler: Arc<H>,
+    poison: Option<String>,
+}
+
+struct Shared<P: SessionParser> {
+    session: Session<P>,
+    out: SessionOutput<P::Message>,
+    config: StreamConfig,
+    last: Moment,
+    closed: bool,
+}
+
+impl<P, H> CallbackFactory<P, H>
+where
+    P: SessionParser + Clone,
+    H: Fn(&Parsed<P::Message>) + Send + Sync + 'static,
+{
+    /// Gives every flow a clone of `parser`, and every message to `handler`.
+    pub fn new(parser: P, handler: H) -> Self {
+        let (handler, config) = (Arc::new(handler), StreamConfig::default());
+        Self { parser, handler, config, half_made: None }
+    }
+
+    /// The same with other limits for the streams.
+    #[must_use]
+    pub fn with_stream_config(mut self, config: StreamConfig) -> Self {
+        self.config = config;
+        self
+    }
+}
+
+impl<K, P, H> ReassemblerFactory<K> for CallbackFactory<P, H>
+where
+    P: SessionParser + Clone,
+    H: Fn(&Parsed<P::Message>) + Send + Sync + 'static,
+{
+    type Reassembler = CallbackReassembler<P, H>;
+
+    fn new_reassembler(&mut self, _key: &K, side: FlowSide) -> Self::Reassembler {
+        let made = self.half_made.take().filter(|_| side == FlowSide::Responder);
+        let shared = made.unwrap_or_else(|| {
+            Arc::new(Mutex::new(Shared {
+                session: Session::new(self.parser.clone()),
+                out: SessionOutput::default(),
+                config: self.config.clone(),
+                last: Moment { ts: Timestamp::default(), packet: 0 },
+                closed: false,
+            }))
+        });
+        if side == FlowSide::Initiator {
+            self.half_made = Some(Arc::clone(&shared));
+        }
+        CallbackReassembler { side, shared, handler: Arc::clone(&self.handler), poison: None }
+    }
+}
+
+impl<P, H> CallbackReassembler<P, H>
+where
+    P: SessionParser,
+    H: Fn(&Parsed<P::Message>),
+{
+    /// Does something with the session, then hands out the messages it made. A poisoned session
+    /// is left alone.
+    fn with(&mut self, act: impl FnOnce(FlowSide, &mut Shared<P>)) {
+        if self.poison.is_some() {
+            return;
+        }
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if shared.closed || shared.session.poison().is_some() {
+            return;
+        }
+        act(self.side, &mut shared);
+        self.poison = shared.session.poison().map(|(_, reason)| reason.to_owned());
+        let messages = std::mem::take(&mut shared.out.messages);
+        drop(shared);
+        // Outside the lock, so that a handler may take its time, and may panic.
+        messages.iter().for_each(|message| (self.handler)(message));
+    }
+}
+
+impl<P, H> Reassembler for CallbackReassembler<P, H>
+where
+    P: SessionParser,
+    H: Fn(&Parsed<P::Message>) + Send + Sync + 'static,
+{
+    fn segment(&mut self, seq: u32, payload: &[u8]) {
+        self.handle(&Segment::plain(seq, payload));
+    }
+
+    fn handle(&mut self, segment: &Segment<'_>) {
+        self.with(|side, shared| {
+            shared.last = Moment { ts: segment.ts, packet: segment.packet };
+            shared.session.segment(side, segment, &shared.config, &mut shared.out);
+        });
+    }
+
+    fn progress(&mut self, acked: Option<u32>, ts: Timestamp) {
+        self.with(|side, shared| {
+            shared.last.ts = ts;
+            let moment = shared.last;
+            shared.session.progress(side, acked, moment, &shared.config, &mut shared.out);
+        });
+    }
+
+    fn finish(&mut self, reason: EndReason) {
+        self.with(|_, shared| {
+            let moment = shared.last;
+            shared.session.close(reason, moment, &mut shared.out);
+            shared.closed = true;
+        });
+    }
+
+    fn is_poisoned(&self) -> bool {
+        self.poison.is_some()
+    }
+
+    fn poison_reason(&self) -> Option<&str> {
+        self.poison.as_deref()
+    }
+
+    fn stream_stats(&self) -> Option<TcpSideStats> {
+        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(shared.session.stream(self.side).stats())
+    }
+}
+
+impl<P: SessionParser, H> fmt::Debug for CallbackFactory<P, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallbackFactory").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl<P: SessionParser, H> fmt::Debug for CallbackReassembler<P, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallbackReassembler").field("side", &self.side).finish_non_exhaustive()
+    }
+}
