@@ -1,0 +1,187 @@
+use flow_core::{Extracted, FlowExtractor, PacketView, SkipReason};
+
+use crate::bytes::saturate;
+use crate::encap::{self, AutoEncapVariants, Inner};
+
+/// Defines a combinator that takes off one kind of encapsulation.
+macro_rules! combinator {
+    ($(#[$doc:meta])* $name:ident, $variant:ident) => {
+        $(#[$doc])*
+        ///
+        /// Where this encapsulation is not there, or what it carries has no flow, the packet goes
+        /// to the extractor as it came. Payload offsets count from the start of the outer frame.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct $name<E> {
+            inner: E,
+        }
+
+        impl<E> $name<E> {
+            /// Wraps the extractor that sees what is inside.
+            #[must_use]
+            pub const fn new(inner: E) -> Self {
+                Self { inner }
+            }
+        }
+
+        impl<E: FlowExtractor> FlowExtractor for $name<E> {
+            type Key = E::Key;
+
+            fn extract(&self, view: PacketView<'_>) -> Option<Extracted<E::Key>> {
+                look_inside(&self.inner, view, AutoEncapVariants::$variant, 1).ok()
+            }
+
+            fn skip_reason(&self, view: PacketView<'_>) -> SkipReason {
+                look_inside(&self.inner, view, AutoEncapVariants::$variant, 1)
+                    .err()
+                    .unwrap_or(SkipReason::NoFlow)
+            }
+        }
+    };
+}
+
+combinator! {
+    /// Takes off all VLAN tags (IEEE 802.1Q, 802.1ad).
+    ///
+    /// The inner extractor sees what follows the tags, with the link type of its protocol (IPv4,
+    /// IPv6, MPLS, PPPoE). The extractors of this crate look through tags by themselves; this is
+    /// for others, and for combinations such as `StripVlan<StripMpls<_>>`.
+    StripVlan, VLAN
+}
+combinator! {
+    /// Takes off a stack of MPLS labels, on a link, in IP or in UDP port 6635.
+    ///
+    /// Labels do not name what they carry: IP goes by its version field, an Ethernet pseudo-wire
+    /// is taken where its type field and what follows agree.
+    StripMpls, MPLS
+}
+combinator! {
+    /// Looks into one PPPoE session.
+    StripPppoe, PPPOE
+}
+combinator! {
+    /// Looks into one VXLAN tunnel (UDP ports 4789 and 8472, VXLAN-GPE on 4790).
+    InnerVxlan, VXLAN
+}
+combinator! {
+    /// Looks into one Geneve tunnel (UDP port 6081).
+    InnerGeneve, GENEVE
+}
+combinator! {
+    /// Looks into one GTP-U tunnel (UDP port 2152) that carries IP.
+    InnerGtpU, GTP_U
+}
+combinator! {
+    /// Looks into one GRE tunnel: IP, Ethernet (NVGRE), ERSPAN I to III, PPP (PPTP).
+    InnerGre, GRE
+}
+combinator! {
+    /// Looks into one packet of IPv4 or IPv6 directly inside IP.
+    InnerIp, IP_IN_IP
+}
+
+/// Looks into every known encapsulation, one inside the other, for the innermost packet.
+///
+/// Layers are taken off from the outside until no further one is found. If an inner layer turns
+/// out to be no packet with a flow (garbage, ARP, cut off), the flow is that of the last outer
+/// packet that has one; so no packet is lost by looking into it. A fragment inside has no flow.
+///
+/// A packet of TCP or UDP directly above IP and Ethernet costs a comparison of four fields more
+/// than the wrapped extractor alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AutoDetectEncap<E> {
+    inner: E,
+    variants: AutoEncapVariants,
+    max_depth: usize,
+}
+
+impl<E> AutoDetectEncap<E> {
+    /// Encapsulations taken off one packet unless told otherwise.
+    ///
+    /// Rationale: real stacks have up to four (tags, GRE with ERSPAN, VXLAN, IP in IP); twice
+    /// that leaves room while a packet made of nothing but tunnel headers stays cheap. A stack of
+    /// tags or labels counts once.
+    pub const DEFAULT_MAX_DEPTH: usize = 8;
+
+    /// Every encapsulation, at most [`DEFAULT_MAX_DEPTH`](Self::DEFAULT_MAX_DEPTH) deep.
+    #[must_use]
+    pub const fn new(inner: E) -> Self {
+        let variants = AutoEncapVariants::all();
+        Self { inner, variants, max_depth: Self::DEFAULT_MAX_DEPTH }
+    }
+
+    /// Looks only into these.
+    #[must_use]
+    pub const fn with_variants(mut self, variants: AutoEncapVariants) -> Self {
+        self.variants = variants;
+        self
+    }
+
+    /// Takes off at most this many encapsulations; 64 and more count as 64, as each one takes
+    /// some of the stack.
+    #[must_use]
+    pub const fn with_max_depth(mut self, max_depth: usize) -> Self {
+        self.max_depth = if max_depth < 64 { max_depth } else { 64 };
+        self
+    }
+}
+
+impl<E: Default> Default for AutoDetectEncap<E> {
+    fn default() -> Self {
+        Self::new(E::default())
+    }
+}
+
+impl<E: FlowExtractor> FlowExtractor for AutoDetectEncap<E> {
+    type Key = E::Key;
+
+    #[inline]
+    fn extract(&self, view: PacketView<'_>) -> Option<Extracted<E::Key>> {
+        if encap::is_plain(view) {
+            return self.inner.extract(view);
+        }
+        look_inside(&self.inner, view, self.variants, self.max_depth).ok()
+    }
+
+    fn skip_reason(&self, view: PacketView<'_>) -> SkipReason {
+        look_inside(&self.inner, view, self.variants, self.max_depth)
+            .err()
+            .unwrap_or(SkipReason::NoFlow)
+    }
+}
+
+/// The flow of the innermost packet, found by taking off at most `depth` encapsulations.
+#[inline(never)]
+fn look_inside<E: FlowExtractor>(
+    extractor: &E,
+    view: PacketView<'_>,
+    wanted: AutoEncapVariants,
+    depth: usize,
+) -> Result<Extracted<E::Key>, SkipReason> {
+    if let Some(depth) = depth.checked_sub(1)
+        && let Some(inner) = encap::take_off(view, wanted)
+        && let Some(frame) = view.frame.get(inner.start..inner.end)
+    {
+        let inside = view.with_frame(frame).with_link_type(inner.link_type);
+        match look_inside(extractor, inside, wanted, depth) {
+            Ok(found) => return Ok(seen_from_outside(view.frame, found, &inner)),
+            // Its flow is known once the datagram is whole; that of the tunnel would be another.
+            Err(SkipReason::Fragment) => return Err(SkipReason::Fragment),
+            Err(_) => {}
+        }
+    }
+    extractor.extract(view).ok_or_else(|| extractor.skip_reason(view))
+}
+
+/// Puts the layers that were taken off in front and counts offsets from the outer frame's start.
+fn seen_from_outside<K>(frame: &[u8], mut found: Extracted<K>, inner: &Inner) -> Extracted<K> {
+    let mut layers = inner.layers;
+    found.encapsulation.layers().for_each(|layer| layers.push(layer));
+    found.encapsulation = layers;
+    found.payload.offset = found.payload.offset.saturating_add(saturate(inner.start));
+    // The capture goes on behind the outer layer's end, so nothing was cut off: what the inner
+    // header claims beyond has never been there.
+    if inner.end < frame.len() {
+        found.payload.len = found.payload.captured;
+    }
+    found
+}
