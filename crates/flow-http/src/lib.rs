@@ -1,1 +1,83 @@
 //! HTTP/1.x messages from TCP streams.
+//!
+//! [`HttpParser`] is a [`SessionParser`](flow_session::SessionParser): it gets the two byte
+//! streams of a TCP connection, in pieces of any size, and gives back an [`HttpMessage`] for each
+//! request and each response, with its body.
+//!
+//! ```
+//! use flow_http::{HttpMessage, HttpParser};
+//! use flow_session::SessionParser;
+//!
+//! let mut parser = HttpParser::default();
+//! let mut messages = parser.feed_initiator(b"GET /hello HTTP/1.1\r\nHost: example.com\r\n\r\n");
+//! messages.extend(parser.feed_responder(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"));
+//!
+//! let [HttpMessage::Request(request), HttpMessage::Response(response)] = &messages[..] else {
+//!     panic!("a request and its response");
+//! };
+//! assert_eq!((&*request.method, &*request.path), ("GET", "/hello"));
+//! assert_eq!(request.headers.get_str("host"), Some("example.com"));
+//! assert_eq!(response.status, 200);
+//! assert_eq!(&response.body[..], b"hello");
+//! assert_eq!(response.request_uri.as_deref(), Some("/hello"));
+//! ```
+//!
+//! # What it takes
+//!
+//! Everything of RFC 9112 that a passive reader can know: bodies by length, chunked with
+//! extensions and trailers, or up to the end of the connection; no body after HEAD, with 1xx, 204
+//! and 304; interim responses; keep-alive and pipelining; folded fields, bare LF, empty lines
+//! before a message; any method; all four forms of a target; HTTP/1.0 and 0.9. After CONNECT or
+//! 101 Switching Protocols the connection is a [`Tunnel`] and its bytes are no longer looked at.
+//!
+//! Where messages can be read in more than one way it does what the RFC says and sets
+//! [`ambiguous_framing`](HttpRequest::ambiguous_framing).
+//!
+//! # What is missing from the capture
+//!
+//! A gap inside of a body whose length is known costs only the missing bytes; the message comes
+//! with `body_complete` unset. After any other gap, and in a connection joined midstream, the
+//! parser looks for a start line, at the beginning of lines and of pieces; the message found so
+//! comes with `after_gap` set. What was there of a message when a gap, a reset or the end of the
+//! capture cut it off is put out too.
+//!
+//! # What is not HTTP
+//!
+//! The parser can be run on every connection, whatever its port. When the first bytes of both
+//! sides begin no message it wants no more of either. It allocates nothing for a side until that
+//! has sent something which may be the beginning of a start line. [`looks_like_http`] is the test
+//! by itself.
+//!
+//! When a side was HTTP and stops making sense it is given up, and the parser is poisoned, with a
+//! reason, once the other side has finished its message and answered what it was asked. If bytes
+//! are missing the parser rather looks for the next message.
+//!
+//! # Features
+//!
+//! `digest`: with [`HttpConfig`]'s `digest_bodies`, messages carry the SHA-256 of their body, be
+//! it larger than what is kept of it.
+
+#![warn(clippy::indexing_slicing)]
+
+mod chunked;
+mod config;
+mod exchange;
+mod framing;
+mod handler;
+mod head;
+mod headers;
+mod message;
+mod parser;
+mod side;
+mod start_line;
+mod text;
+mod tunnel;
+
+pub use self::config::HttpConfig;
+pub use self::handler::HttpHandler;
+pub use self::headers::HttpHeaders;
+pub use self::message::{HttpMessage, HttpRequest, HttpResponse, HttpVersion};
+pub use self::parser::HttpParser;
+pub use self::start_line::{Detection, looks_like_http};
+pub use self::text::HttpText;
+pub use self::tunnel::{Tunnel, TunnelKind};

@@ -1,0 +1,63 @@
+/// Limits of an [`HttpParser`](crate::HttpParser), and what it does with bodies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HttpConfig {
+    /// Bytes of a head, start line included. A longer one ends the parsing of its connection;
+    /// a line of this length that has not become a start line is none.
+    ///
+    /// Rationale: servers and browsers stop between 8 and 256 KiB; who sends more wants to be
+    /// seen doing it.
+    pub max_buffer: usize,
+    /// Header fields kept of a head or of trailers. Those behind them are counted in
+    /// [`HttpHeaders::omitted`](crate::HttpHeaders::omitted), and still decide where the body
+    /// ends.
+    ///
+    /// Rationale: browsers send about 20; common servers stop at 100.
+    pub max_headers: usize,
+    /// Bytes of a body kept in a message. The others are only counted and digested.
+    ///
+    /// Rationale: holds nearly all bodies of documents and calls, and bounds what a download
+    /// costs.
+    pub max_body: usize,
+    /// Bytes of a chunk-size line, extensions included. A longer one ends the parsing of its
+    /// connection.
+    ///
+    /// Rationale: chunk extensions are next to unknown in practice; hyper stops at 16 KiB for a
+    /// whole body.
+    pub max_chunk_line: usize,
+    /// Bytes of the trailer section of a chunked body. A longer one ends the parsing of its
+    /// connection.
+    ///
+    /// Rationale: trailers carry a digest or a status, a few hundred bytes.
+    pub max_trailers: usize,
+    /// Requests that wait for their response. Responses to those behind them do not know their
+    /// request.
+    ///
+    /// Rationale: a thousand is more than any client pipelines.
+    pub max_pending_requests: usize,
+    /// Bytes of each side looked through for the start of a message while nothing of the
+    /// connection is known to be HTTP.
+    ///
+    /// Rationale: a connection joined midstream shows a new message soon, and for any other
+    /// protocol this much scanning is cheap.
+    pub max_search: usize,
+    /// Whether messages carry the SHA-256 of their body.
+    #[cfg(feature = "digest")]
+    pub digest_bodies: bool,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            max_buffer: 1024 * 1024,
+            max_headers: 64,
+            max_body: 1024 * 1024,
+            max_chunk_line: 4 * 1024,
+            max_trailers: 64 * 1024,
+            max_pending_requests: 1_024,
+            max_search: 64 * 1024,
+            #[cfg(feature = "digest")]
+            digest_bodies: false,
+        }
+    }
+}

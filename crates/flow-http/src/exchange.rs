@@ -1,0 +1,140 @@
+use std::collections::VecDeque;
+
+use flow_core::FlowSide;
+
+use crate::HttpText;
+
+/// What a response has to know of the request it answers.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) by: FlowSide,
+    pub(crate) method: HttpText,
+    pub(crate) path: HttpText,
+    pub(crate) http09: bool,
+}
+
+/// Requests that wait for their response, in the order in which they were sent.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Exchanges {
+    /// Never longer than the limit `ask` is given.
+    pending: VecDeque<Asked>,
+    /// Requests behind those in `pending`, that found no room.
+    untracked: u64,
+    /// A request was sent before the one before it was answered.
+    pipelined: bool,
+    /// A request or a response was missed, so that `pending` may hold answered requests.
+    uncertain: bool,
+}
+
+impl Exchanges {
+    /// Another request was sent.
+    pub(crate) fn ask(&mut self, asked: Asked, max: usize) {
+        if !self.pending.is_empty() {
+            if self.uncertain && !self.pipelined {
+                // A client that does not pipeline has its answers, captured or not.
+                self.pending.clear();
+                self.untracked = 0;
+            } else {
+                self.pipelined |= !self.uncertain;
+            }
+        }
+        if self.untracked > 0 || self.pending.len() >= max {
+            self.untracked = self.untracked.saturating_add(1);
+        } else {
+            self.pending.push_back(asked);
+        }
+    }
+
+    /// The request that the next response of `side` answers.
+    pub(crate) fn next_for(&self, side: FlowSide) -> Option<&Asked> {
+        self.pending.front().filter(|asked| asked.by == side.other())
+    }
+
+    /// `side` has sent a final response.
+    pub(crate) fn answered(&mut self, side: FlowSide) -> Option<Asked> {
+        if self.next_for(side).is_some() {
+            return self.pending.pop_front();
+        }
+        if self.pending.is_empty() && self.untracked > 0 {
+            self.untracked -= 1;
+        } else {
+            // Joined midstream, or captured in another order than sent.
+            self.uncertain = true;
+        }
+        None
+    }
+
+    /// Bytes are missing that may have held requests or responses.
+    pub(crate) fn lose(&mut self) {
+        self.uncertain = true;
+    }
+
+    /// Whether something was missed, so that also the framing of a message may have been guessed
+    /// wrongly.
+    pub(crate) fn uncertain(&self) -> bool {
+        self.uncertain
+    }
+
+    pub(crate) fn buffered_bytes(&self) -> usize {
+        self.pending.capacity() * size_of::<Asked>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLIENT: FlowSide = FlowSide::Initiator;
+    const SERVER: FlowSide = FlowSide::Responder;
+
+    fn ask(exchanges: &mut Exchanges, path: &str) {
+        let asked = Asked { by: CLIENT, method: "GET".into(), path: path.into(), http09: false };
+        exchanges.ask(asked, 2);
+    }
+
+    fn check(exchanges: &mut Exchanges, expected: Option<&str>) {
+        let answered = exchanges.answered(SERVER).map(|asked| asked.path.as_str().to_owned());
+        assert_eq!(answered.as_deref(), expected);
+    }
+
+    #[test]
+    fn pipelined_requests_are_answered_in_order() {
+        let mut exchanges = Exchanges::default();
+        ask(&mut exchanges, "/1");
+        ask(&mut exchanges, "/2");
+        check(&mut exchanges, Some("/1"));
+        check(&mut exchanges, Some("/2"));
+        check(&mut exchanges, None);
+    }
+
+    #[test]
+    fn requests_beyond_the_limit_keep_their_place() {
+        let mut exchanges = Exchanges::default();
+        for path in ["/1", "/2", "/3", "/4"] {
+            ask(&mut exchanges, path);
+        }
+        for expected in [Some("/1"), Some("/2"), None, None] {
+            check(&mut exchanges, expected);
+        }
+        ask(&mut exchanges, "/5");
+        check(&mut exchanges, Some("/5"));
+    }
+
+    #[test]
+    fn a_response_before_its_request_shifts_nothing() {
+        let mut exchanges = Exchanges::default();
+        check(&mut exchanges, None);
+        ask(&mut exchanges, "/answered early");
+        ask(&mut exchanges, "/2");
+        check(&mut exchanges, Some("/2"));
+    }
+
+    #[test]
+    fn a_lost_response_shifts_nothing() {
+        let mut exchanges = Exchanges::default();
+        ask(&mut exchanges, "/answer lost");
+        exchanges.lose();
+        ask(&mut exchanges, "/2");
+        check(&mut exchanges, Some("/2"));
+    }
+}
