@@ -1,4 +1,60 @@
-//! Vocabulary of packets and flows.
+//! Network flows from packets: the vocabulary, the flow table, TCP state, timeouts and events.
+//!
+//! A [`PacketView`] borrows a captured frame. A [`FlowExtractor`] finds the flow it belongs to
+//! and where its payload is, decoding the frame once. A [`FlowTracker`] keeps one entry per flow
+//! and reports what happens to it as [`FlowEvent`]s. That is all there is here: no capture
+//! format, no protocol, no clock, no I/O. `flow-extract` has the extractors for real frames,
+//! `flow-reassembly` puts TCP streams in order, `flow-session` runs parsers on them.
+//!
+//! ```
+//! use flow_core::{
+//!     Encapsulation, Extracted, FlowEvent, FlowExtractor, FlowTracker, Orientation, PacketView,
+//!     Payload, Timestamp,
+//! };
+//!
+//! /// Flows of a bus whose frames begin with a channel number and a direction.
+//! struct Channel;
+//!
+//! impl FlowExtractor for Channel {
+//!     type Key = u8;
+//!
+//!     fn extract(&self, view: PacketView<'_>) -> Option<Extracted<u8>> {
+//!         let [channel, direction, payload @ ..] = view.frame else { return None };
+//!         let len = payload.len() as u32;
+//!         Some(Extracted {
+//!             key: *channel,
+//!             orientation: if *direction == 0 { Orientation::Forward } else { Orientation::Reverse },
+//!             l4: None,
+//!             tcp: None,
+//!             payload: Payload { offset: 2, captured: len, len },
+//!             encapsulation: Encapsulation::default(),
+//!         })
+//!     }
+//! }
+//!
+//! let mut tracker = FlowTracker::new(Channel);
+//! for (second, frame) in [(1, [7, 0, 42]), (2, [7, 1, 43]), (3, [8, 0, 44])] {
+//!     for event in tracker.track(PacketView::new(&frame, Timestamp::new(second, 0))) {
+//!         if let FlowEvent::Started { key, .. } = event {
+//!             println!("channel {key} is in use");
+//!         }
+//!     }
+//! }
+//! assert_eq!(tracker.flow_count(), 2);
+//! assert_eq!(tracker.snapshot_stats(&7).map(|stats| stats.total_packets()), Some(2));
+//! ```
+//!
+//! # Layers above
+//!
+//! [`FlowTracker::track_with`] reports to a [`FlowSink`] in place of making events: it hands out
+//! the entry of the flow itself, with the packet's payload and the tracker's [`Verdict`] on it.
+//! Reassembly and sessions are sinks; so is the `flow conv` command.
+//!
+//! # Costs
+//!
+//! Per packet: one extraction, one hash, one entry touched, no allocation. Timers are lazy, so a
+//! packet of a known flow does not move any list. Memory is bounded by
+//! [`FlowTrackerConfig::max_flows`].
 
 mod config;
 mod dedup;
