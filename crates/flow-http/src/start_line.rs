@@ -81,29 +81,24 @@ impl<'a> StartLine<'a> {
     }
 
     fn request(line: &'a [u8]) -> Option<Self> {
-        if has_control(line) {
+        // The end is looked at first: it tells nearly every line that is none.
+        let trimmed = line.trim_ascii_end();
+        let (line, version) = match trimmed.split_last_chunk() {
+            Some((rest, [b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ b'0'..=b'9'])) => {
+                (rest, HttpVersion { major: 1, minor: minor.wrapping_sub(b'0') })
+            }
+            _ if trimmed.starts_with(b"GET /") => (trimmed, HttpVersion::HTTP_09),
+            _ => return None,
+        };
+        let (method, rest) = line.split_at_checked(method_len(line)?)?;
+        // Spaces inside of a target are not allowed, but sent and understood.
+        let target = rest.trim_ascii();
+        let simple = version == HttpVersion::HTTP_09;
+        if target.is_empty() || has_control(line) || simple && target.contains(&b' ') {
             return None;
         }
-        let (method, rest) = line.split_at_checked(method_len(line)?)?;
         let target_at = line.len() - rest.trim_ascii_start().len();
-        let rest = rest.trim_ascii();
-        if let Some((target, [minor])) = rest.split_last_chunk()
-            && minor.is_ascii_digit()
-            && let Some(target) = target.strip_suffix(b" HTTP/1.")
-        {
-            // Spaces inside of a target are not allowed, but sent and understood.
-            let target = target.trim_ascii_end();
-            let version = HttpVersion { major: 1, minor: minor.wrapping_sub(b'0') };
-            return (!target.is_empty()).then_some(Self::Request {
-                method,
-                target,
-                target_at,
-                version,
-            });
-        }
-        let simple = method == b"GET" && rest.starts_with(b"/") && !rest.contains(&b' ');
-        let version = HttpVersion::HTTP_09;
-        simple.then_some(Self::Request { method, target: rest, target_at, version })
+        Some(Self::Request { method, target, target_at, version })
     }
 }
 
@@ -137,8 +132,10 @@ pub(crate) fn leading_blank(bytes: &[u8]) -> usize {
 }
 
 /// A character of a token (RFC 9110 section 5.6.2).
-pub(crate) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+fn is_token(byte: u8) -> bool {
+    matches!(byte,
+        b'0'..=b'9' | b'A'..=b'Z' | b'^'..=b'z' | b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.'
+        | b'|' | b'~')
 }
 
 /// Length of `HTTP/1.1 200`.
