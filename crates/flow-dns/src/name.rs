@@ -61,8 +61,9 @@ impl DnsName {
     /// Reads a name that is not compressed, has nothing to escape, and is short enough to be
     /// copied at once. `None` is for all other names, and for what is no name.
     ///
-    /// PERF: this makes reading the messages of `capgen dns` take half of the time.
-    #[inline]
+    /// PERF: takes a sixth off the time that reading a short message takes, and inlining another
+    /// tenth.
+    #[inline(always)]
     fn read_plain(message: &[u8], at: usize) -> Option<(Self, usize)> {
         let octets = message.get(at..)?;
         let first = usize::from(*octets.first()?);

@@ -57,6 +57,7 @@ pub enum DnsRdata {
 
 impl DnsRdata {
     /// Reads the data `rdata`, which begins at `start` of `message`.
+    #[inline]
     pub(crate) fn read(
         message: &[u8],
         start: usize,

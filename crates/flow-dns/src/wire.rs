@@ -121,6 +121,7 @@ impl<'a> Walk<'a> {
         entries
     }
 
+    #[inline]
     fn question(&mut self) -> Result<DnsQuestion, DnsDefect> {
         let name = self.name()?;
         let [a, b, c, d] = *self.take()?;
@@ -131,6 +132,7 @@ impl<'a> Walk<'a> {
         })
     }
 
+    #[inline]
     fn record(&mut self) -> Result<DnsRecord, DnsDefect> {
         let name = self.name()?;
         let [a, b, c, d, e, f, g, h, i, j] = *self.take()?;
@@ -145,6 +147,7 @@ impl<'a> Walk<'a> {
         Ok(DnsRecord { name, rtype, rclass, ttl, data, raw })
     }
 
+    #[inline]
     fn name(&mut self) -> Result<DnsName, DnsDefect> {
         let (name, end) = DnsName::read(self.message, self.at)?;
         self.at = end;
