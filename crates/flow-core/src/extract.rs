@@ -33,7 +33,7 @@ pub struct Extracted<K> {
     pub orientation: Orientation,
     /// Transport protocol, where there is one.
     pub l4: Option<L4Proto>,
-    /// The TCP header, if the packet has a whole one.
+    /// The TCP header, if the packet has its 20 fixed bytes.
     pub tcp: Option<TcpInfo>,
     /// Where in the frame the transport payload is.
     pub payload: Payload,

@@ -145,12 +145,10 @@ impl<E: FlowExtractor, S> FlowTracker<E, S> {
         if self.config.auto_sweep && self.timers.is_due(self.now) {
             self.sweep_with(self.now, sink);
         }
-        match self.extractor.extract(view) {
-            Some(extracted) => self.handle(view, ts, &extracted, sink),
-            None => {
-                let reason = self.extractor.skip_reason(view);
-                self.stats.skip(reason);
-            }
+        // By reference: moving it out of the option would copy it.
+        match &self.extractor.extract(view) {
+            Some(extracted) => self.handle(view, ts, extracted, sink),
+            None => self.stats.skip(self.extractor.skip_reason(view)),
         }
     }
 

@@ -150,7 +150,7 @@ fn starts_blank(line: &[u8]) -> bool {
     matches!(line, [b' ' | b'\t', ..])
 }
 
-/// A head is at most 4 GiB long, see `HttpParser::new`.
+/// A head is at most 4 GiB long, see `HttpParser::with_config`.
 fn span(start: usize, bytes: &[u8]) -> (u32, u32) {
     let end = start.saturating_add(bytes.len());
     (u32::try_from(start).unwrap_or(u32::MAX), u32::try_from(end).unwrap_or(u32::MAX))

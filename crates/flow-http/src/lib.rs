@@ -62,6 +62,7 @@
 mod chunked;
 mod config;
 mod exchange;
+mod factory;
 mod framing;
 mod handler;
 mod head;
@@ -74,6 +75,7 @@ mod text;
 mod tunnel;
 
 pub use self::config::HttpConfig;
+pub use self::factory::HttpFactory;
 pub use self::handler::HttpHandler;
 pub use self::headers::HttpHeaders;
 pub use self::message::{HttpMessage, HttpRequest, HttpResponse, HttpVersion};

@@ -43,7 +43,7 @@ type Broken = &'static str;
 impl HttpParser {
     /// A parser with these limits.
     #[must_use]
-    pub fn new(mut config: HttpConfig) -> Self {
+    pub fn with_config(mut config: HttpConfig) -> Self {
         // Places in a head are kept in 32 bits.
         let most = usize::try_from(u32::MAX).unwrap_or(usize::MAX);
         config.max_buffer = config.max_buffer.min(most);
@@ -99,7 +99,7 @@ impl HttpParser {
 
 impl Default for HttpParser {
     fn default() -> Self {
-        Self::new(HttpConfig::default())
+        Self::with_config(HttpConfig::default())
     }
 }
 
@@ -299,6 +299,17 @@ impl HttpParser {
         tunnel.enter(side, offset);
         self.side_mut(side).stop();
         true
+    }
+
+    /// Ends HTTP on a side that is between messages: behind the last one the tunnel begins. A
+    /// side that went silent to HTTP before had sent into the tunnel before it was there.
+    fn end_in_tunnel(&mut self, side: FlowSide) {
+        let sender = self.side(side);
+        let between_messages =
+            sender.state == State::StartLine && sender.buffer.is_empty() && !sender.searching;
+        if between_messages || sender.state == State::Off && sender.may_tunnel {
+            self.enter_tunnel(side, sender.end);
+        }
     }
 
     fn without_context(

@@ -19,6 +19,8 @@ pub(crate) struct Side {
     pub(crate) open: Option<Box<Open>>,
     /// Where the first byte of the message came from that is being read.
     pub(crate) mark: Option<Mark>,
+    /// Stream offset of the end of its last message.
+    pub(crate) end: u64,
     /// Bytes seen while the connection was not known to be HTTP.
     pub(crate) searched: usize,
     /// Bytes fed by the methods that have no context.

@@ -27,7 +27,7 @@ pub enum TunnelKind {
 }
 
 impl Tunnel {
-    /// Stream offset of the first byte of `side` that belongs to the tunnel, as soon as that is
+    /// Stream offset of the first byte of `side` that belongs to the tunnel, once that is
     /// known: the bytes of a piece behind the last message are in the tunnel already.
     #[must_use]
     pub fn start(&self, side: FlowSide) -> Option<u64> {

@@ -7,7 +7,7 @@ use flow_reassembly::{Reassembler, ReassemblerFactory, Segment, StreamConfig};
 use crate::session::{Moment, Session, SessionOutput};
 use crate::{Parsed, SessionParser};
 
-/// A parser whose messages go to a callback: what the factories of the protocol crates are made
+/// A parser whose messages go to a handler: what the factories of the protocol crates are made
 /// of.
 ///
 /// Used with [`FlowDriver`](flow_reassembly::FlowDriver). The two reassemblers of a flow share
@@ -16,16 +16,21 @@ use crate::{Parsed, SessionParser};
 pub struct CallbackFactory<P: SessionParser, H> {
     parser: P,
     handler: Arc<H>,
+    deliver: Deliver<P, H>,
     config: StreamConfig,
     /// The session whose second reassembler is made next.
     half_made: Option<Arc<Mutex<Shared<P>>>>,
 }
 
-/// One side of a flow whose messages go to a callback.
+/// How a handler is given a message.
+type Deliver<P, H> = fn(&H, &Parsed<<P as SessionParser>::Message>);
+
+/// One side of a flow whose messages go to a handler.
 pub struct CallbackReassembler<P: SessionParser, H> {
     side: FlowSide,
     shared: Arc<Mutex<Shared<P>>>,
     handler: Arc<H>,
+    deliver: Deliver<P, H>,
     poison: Option<String>,
 }
 
@@ -40,12 +45,13 @@ struct Shared<P: SessionParser> {
 impl<P, H> CallbackFactory<P, H>
 where
     P: SessionParser + Clone,
-    H: Fn(&Parsed<P::Message>) + Send + Sync + 'static,
+    H: Send + Sync + 'static,
 {
-    /// Gives every flow a clone of `parser`, and every message to `handler`.
-    pub fn new(parser: P, handler: H) -> Self {
+    /// Gives every flow a clone of `parser`, and every message to `handler` by means of
+    /// `deliver`, with where it came from.
+    pub fn new(parser: P, handler: H, deliver: fn(&H, &Parsed<P::Message>)) -> Self {
         let (handler, config) = (Arc::new(handler), StreamConfig::default());
-        Self { parser, handler, config, half_made: None }
+        Self { parser, handler, deliver, config, half_made: None }
     }
 
     /// The same with other limits for the streams.
@@ -59,7 +65,7 @@ where
 impl<K, P, H> ReassemblerFactory<K> for CallbackFactory<P, H>
 where
     P: SessionParser + Clone,
-    H: Fn(&Parsed<P::Message>) + Send + Sync + 'static,
+    H: Send + Sync + 'static,
 {
     type Reassembler = CallbackReassembler<P, H>;
 
@@ -77,15 +83,12 @@ where
         if side == FlowSide::Initiator {
             self.half_made = Some(Arc::clone(&shared));
         }
-        CallbackReassembler { side, shared, handler: Arc::clone(&self.handler), poison: None }
+        let (handler, deliver) = (Arc::clone(&self.handler), self.deliver);
+        CallbackReassembler { side, shared, handler, deliver, poison: None }
     }
 }
 
-impl<P, H> CallbackReassembler<P, H>
-where
-    P: SessionParser,
-    H: Fn(&Parsed<P::Message>),
-{
+impl<P: SessionParser, H> CallbackReassembler<P, H> {
     /// Does something with the session, then hands out the messages it made. A poisoned session
     /// is left alone.
     fn with(&mut self, act: impl FnOnce(FlowSide, &mut Shared<P>)) {
@@ -101,14 +104,14 @@ where
         let messages = std::mem::take(&mut shared.out.messages);
         drop(shared);
         // Outside the lock, so that a handler may take its time, and may panic.
-        messages.iter().for_each(|message| (self.handler)(message));
+        messages.iter().for_each(|message| (self.deliver)(&self.handler, message));
     }
 }
 
 impl<P, H> Reassembler for CallbackReassembler<P, H>
 where
     P: SessionParser,
-    H: Fn(&Parsed<P::Message>) + Send + Sync + 'static,
+    H: Send + Sync + 'static,
 {
     fn segment(&mut self, seq: u32, payload: &[u8]) {
         self.handle(&Segment::plain(seq, payload));

@@ -352,9 +352,12 @@ fn the_callback_face_finds_the_same_messages() {
     let mut driver = FlowSessionDriver::<_, Lines>::new(Wire);
     let mut by_driver = Vec::new();
     let found = Arc::new(Mutex::new(Vec::new()));
-    let sink = Arc::clone(&found);
-    let handler = move |message: &Parsed<String>| sink.lock().unwrap().push(message.clone());
-    let mut callbacks = FlowDriver::new(Wire, CallbackFactory::new(Lines::default(), handler));
+    type Found = Arc<Mutex<Vec<Parsed<String>>>>;
+    let factory =
+        CallbackFactory::new(Lines::default(), Arc::clone(&found), |found: &Found, message| {
+            found.lock().unwrap().push(message.clone());
+        });
+    let mut callbacks = FlowDriver::new(Wire, factory);
     let mut take = |event| {
         if let SessionEvent::Application { side, message, origin, .. } = event {
             let (first_packet, range) = (origin.first_packet, origin.range);

@@ -52,6 +52,7 @@ mod certificate;
 mod client_hello;
 mod config;
 mod detect;
+mod factory;
 #[cfg(feature = "fingerprint")]
 mod fingerprint;
 mod message;
@@ -68,6 +69,7 @@ pub use self::certificate::{TlsCertificate, TlsCertificateChain};
 pub use self::client_hello::TlsClientHello;
 pub use self::config::TlsConfig;
 pub use self::detect::{DETECTION_LEN, Detection, detect};
+pub use self::factory::TlsFactory;
 pub use self::message::{TlsHandler, TlsMessage};
 pub use self::parser::TlsParser;
 pub use self::server_hello::TlsServerHello;

@@ -21,7 +21,7 @@ pub enum TlsMessage {
 }
 
 /// Callbacks for what is found in TLS connections. Each does nothing unless overridden.
-pub trait TlsHandler {
+pub trait TlsHandler: Send + Sync + 'static {
     /// A client offered.
     fn on_client_hello(&self, hello: &TlsClientHello) {
         let _ = hello;

@@ -9,7 +9,7 @@ use super::{Broken, HttpParser};
 use crate::exchange::Asked;
 use crate::framing::{BodyFields, Framing};
 use crate::head::{Fields, SectionEnd};
-use crate::side::{Evidence, Open, Side, State, whole_body};
+use crate::side::{Evidence, Open, State, whole_body};
 use crate::start_line::{REASON_AT, StartLine, leading_blank};
 use crate::{HttpMessage, HttpRequest, HttpResponse, HttpText, HttpVersion, Tunnel, TunnelKind};
 
@@ -268,7 +268,6 @@ impl HttpParser {
                 _ => TunnelKind::Upgrade { protocol: HttpText::new(upgrade().unwrap_or_default()) },
             };
             self.tunnel.get_or_insert_with(|| Box::new(Tunnel { kind, start: [None; 2] }));
-            self.client_in_tunnel(side.other());
         }
         let bodiless = method.as_deref() == Some("HEAD")
             || matches!(response.status, 100..=199 | 204 | 304)
@@ -343,14 +342,13 @@ impl HttpParser {
         message: HttpMessage,
         cx: &mut Context<'_, HttpMessage>,
     ) {
-        let mark = self.side_mut(side).mark.take().unwrap_or_else(|| cx.mark(0));
+        let sender = self.side_mut(side);
+        let mark = sender.mark.take().unwrap_or_else(|| cx.mark(0));
+        sender.end = cx.mark(end).offset;
         cx.emit_from(mark, end, message);
-    }
-
-    /// Notes where the tunnel began if the client sent into it before it was there.
-    fn client_in_tunnel(&mut self, client: FlowSide) {
-        let Side { state: State::Off, mark: Some(mark), .. } = *self.side(client) else { return };
-        self.enter_tunnel(client, mark.offset);
+        if self.tunnel.is_some() {
+            FlowSide::BOTH.iter().for_each(|&side| self.end_in_tunnel(side));
+        }
     }
 }
 

@@ -24,7 +24,7 @@ impl Connection {
         let mut config = HttpConfig::default();
         set(&mut config);
         Self {
-            parser: HttpParser::new(config),
+            parser: HttpParser::with_config(config),
             offsets: [0; 2],
             pending: [None; 2],
             packet: 0,
@@ -213,6 +213,7 @@ fn connect_makes_a_tunnel() {
     let connection = Connection::new()
         .send(C, "CONNECT host:443 HTTP/1.1\r\n\r\n")
         .send(S, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
+        .check_wants(false, false)
         .send(C, b"\x16\x03\x01")
         .send(S, b"\x16\x03\x03")
         .check(&["CONNECT host:443", "200 to CONNECT host:443"])
