@@ -1,2 +1,45 @@
-//! The command.
-fn main() {}
+//! The `flow` command: flows, TCP streams and messages of captures.
+
+mod anomaly;
+mod args;
+mod conv;
+mod input;
+mod key;
+mod l7;
+mod log;
+mod output;
+mod sessions;
+mod streams;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Cli, Command};
+use crate::output::Output;
+
+fn main() -> ExitCode {
+    let command = Cli::parse().command;
+    match run(&command) {
+        Ok(code) => code,
+        // Whoever read the output has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to be told if this fails too.
+            let _ = writeln!(io::stderr(), "flow: cannot write: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &Command) -> io::Result<ExitCode> {
+    let output = |format| Output::new(Box::new(io::stdout().lock()), format);
+    match command {
+        Command::Conv { common, extractor } => {
+            conv::run(common, *extractor, output(common.format))
+        }
+        Command::Streams { common, buffer } => streams::run(common, buffer, output(common.format)),
+        Command::Log { common, buffer } => log::run(common, buffer, output(common.format)),
+    }
+}

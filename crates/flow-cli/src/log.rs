@@ -1,0 +1,90 @@
+mod fields;
+mod text;
+
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use flow::extract::{FiveTuple, FiveTupleKey};
+use flow::http::{HttpConfig, HttpParser};
+use flow::{
+    FlowProtocolDriver, PacketView, PoisonPolicy, ProtocolMessage, SessionEvent, StreamAndDatagram,
+};
+
+use self::fields::{Entry, Sent};
+use crate::anomaly::AnomalyLine;
+use crate::args::{Buffer, Common};
+use crate::input::{self, Consumer, Skipped, Watched};
+use crate::l7::{L7Datagram, L7Message, L7Stream};
+use crate::output::Output;
+use crate::sessions::{Session, Sessions};
+
+/// `flow log`: one line per message.
+///
+/// # Errors
+///
+/// The output cannot be written.
+pub(crate) fn run(common: &Common, buffer: &Buffer, mut output: Output) -> io::Result<ExitCode> {
+    let skipped = Skipped::default();
+    let extractor = Watched::new(FiveTuple::bidirectional(), common, &skipped);
+    let mut config = HttpConfig::default();
+    config.digest_bodies = true;
+    // Bodies are digested as they come and not printed.
+    config.max_body = 0;
+    let http = Arc::new(HttpParser::new(config));
+    let engine = FlowProtocolDriver::with_parsers(
+        extractor,
+        move |key: &FiveTupleKey| {
+            L7Stream::for_ports(Arc::clone(&http), key.a.port(), key.b.port())
+        },
+        |key: &FiveTupleKey| L7Datagram::for_ports(key.a.port(), key.b.port()),
+    )
+    .with_config(buffer.limit(common.tracker_config()))
+    .with_emit_anomalies(common.anomalies)
+    .with_poison_policy(PoisonPolicy::EndSession);
+    output.heading(format_args!(
+        "{:26} {:>6} {:>24}    {:24} {:5} message",
+        "time", "flow", "initiator", "responder", "proto",
+    ));
+    input::run(&common.files, &skipped, &mut Log { sessions: Sessions::new(engine), output })
+}
+
+struct Log {
+    sessions: Sessions<Watched<FiveTuple>, StreamAndDatagram<L7Stream, L7Datagram>>,
+    output: Output,
+}
+
+type Event = SessionEvent<FiveTupleKey, ProtocolMessage<L7Message, L7Message>>;
+
+impl Consumer for Log {
+    fn packet(&mut self, view: PacketView<'_>) -> io::Result<()> {
+        self.sessions.track(view, |session, event| print(&mut self.output, session, &event));
+        self.output.check()
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.sessions.finish(|session, event| print(&mut self.output, session, &event));
+        self.output.flush()
+    }
+}
+
+fn print(output: &mut Output, session: Option<Session>, event: &Event) {
+    match event {
+        SessionEvent::Application { side, message, ts, origin, .. } => {
+            let Some(Session { ends, .. }) = session else { return };
+            let (message, over_tcp) = match message {
+                ProtocolMessage::Stream(message) => (message, true),
+                ProtocolMessage::Datagram(message) => (message, false),
+            };
+            let sent = Sent { ts: *ts, origin, ends, side: *side, over_tcp };
+            if let Some(entry) = Entry::new(&sent, message) {
+                output.line(&entry);
+            }
+        }
+        SessionEvent::Anomaly { kind, ts, .. } => {
+            let flow = session.map(|session| (session.flow, session.ends));
+            output.line(&AnomalyLine::new(*ts, flow, kind));
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,258 @@
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use flow::extract::FiveTuple;
+use flow::{
+    Context, EndReason, FlowSessionDriver, FlowSide, FlowStats, Gap, GapAction, GapReason,
+    PacketView, SessionEvent, SessionParser, StreamOnly,
+};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::anomaly::{AnomalyLine, side_name};
+use crate::args::{Buffer, Common};
+use crate::input::{self, Consumer, Skipped, Watched};
+use crate::key::Ends;
+use crate::output::{Hex, Line, Output, Shown};
+use crate::sessions::{Session, Sessions};
+
+/// Gaps of a side that are listed; those behind them are counted only.
+///
+/// Rationale: thousands of gaps say no more than the first of them, and the memory for them is
+/// taken per stream.
+const MAX_GAPS: usize = 1_000;
+
+/// `flow streams`: one line per side of each TCP flow.
+///
+/// # Errors
+///
+/// The output cannot be written.
+pub(crate) fn run(common: &Common, buffer: &Buffer, mut output: Output) -> io::Result<ExitCode> {
+    let skipped = Skipped::default();
+    let extractor = Watched::new(FiveTuple::bidirectional(), common, &skipped);
+    let driver = FlowSessionDriver::with_parser(extractor, Hasher::default())
+        .with_config(buffer.limit(common.tracker_config()))
+        .with_emit_anomalies(common.anomalies);
+    output.heading(format_args!(
+        "{:>6} {:>24}    {:24} {:>12} {:>12} {:>12} {:9} sha256",
+        "flow", "sender", "receiver", "bytes", "missing", "repeated", "end",
+    ));
+    let printer = Printer { output, digests: Default::default() };
+    input::run(&common.files, &skipped, &mut Streams { sessions: Sessions::new(driver), printer })
+}
+
+struct Streams {
+    sessions: Sessions<Watched<FiveTuple>, StreamOnly<Hasher>>,
+    printer: Printer,
+}
+
+impl Consumer for Streams {
+    fn packet(&mut self, view: PacketView<'_>) -> io::Result<()> {
+        self.sessions.track(view, |session, event| self.printer.handle(session, event));
+        self.printer.output.check()
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.sessions.finish(|session, event| self.printer.handle(session, event));
+        self.printer.output.flush()
+    }
+}
+
+struct Printer {
+    output: Output,
+    /// Of the flow that is being closed: they come right before its end.
+    digests: [Digest; 2],
+}
+
+impl Printer {
+    fn handle<K>(&mut self, session: Option<Session>, event: SessionEvent<K, Digest>) {
+        match event {
+            SessionEvent::Application { side, message, .. } => {
+                self.digests[side.index()] = message;
+            }
+            SessionEvent::Closed { reason, stats, .. } => {
+                let digests = std::mem::take(&mut self.digests);
+                for (side, digest) in FlowSide::BOTH.into_iter().zip(&digests) {
+                    if let Some(session) = session {
+                        self.output.line(&Stream::new(session, side, digest, reason, &stats));
+                    }
+                }
+            }
+            SessionEvent::Anomaly { kind, ts, .. } => {
+                let flow = session.map(|session| (session.flow, session.ends));
+                self.output.line(&AnomalyLine::new(ts, flow, &kind));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Digests both sides of a connection.
+#[derive(Clone, Debug, Default)]
+struct Hasher {
+    sides: [Side; 2],
+}
+
+#[derive(Clone, Debug, Default)]
+struct Side {
+    sha256: Sha256,
+    bytes: u64,
+    gaps: Vec<Gap>,
+    gaps_omitted: u64,
+    ended: bool,
+}
+
+/// What a side delivered; as default, nothing.
+#[derive(Debug)]
+struct Digest {
+    bytes: u64,
+    sha256: [u8; 32],
+    gaps: Vec<Gap>,
+    gaps_omitted: u64,
+    /// Its FIN was reached.
+    ended: bool,
+}
+
+impl Default for Digest {
+    fn default() -> Self {
+        Side::default().digest()
+    }
+}
+
+impl Side {
+    fn digest(self) -> Digest {
+        let Self { sha256, bytes, gaps, gaps_omitted, ended } = self;
+        Digest { bytes, sha256: sha256.finalize().into(), gaps, gaps_omitted, ended }
+    }
+}
+
+impl SessionParser for Hasher {
+    type Message = Digest;
+
+    fn feed_initiator(&mut self, bytes: &[u8]) -> Vec<Digest> {
+        self.push(FlowSide::Initiator, bytes);
+        Vec::new()
+    }
+
+    fn feed_responder(&mut self, bytes: &[u8]) -> Vec<Digest> {
+        self.push(FlowSide::Responder, bytes);
+        Vec::new()
+    }
+
+    fn feed(&mut self, side: FlowSide, bytes: &[u8], _cx: &mut Context<'_, Digest>) {
+        self.push(side, bytes);
+    }
+
+    fn gap(&mut self, side: FlowSide, gap: Gap, _cx: &mut Context<'_, Digest>) -> GapAction {
+        let side = &mut self.sides[side.index()];
+        if side.gaps.len() < MAX_GAPS {
+            side.gaps.push(gap);
+        } else {
+            side.gaps_omitted += 1;
+        }
+        GapAction::Resume
+    }
+
+    fn fin(&mut self, side: FlowSide, _cx: &mut Context<'_, Digest>) {
+        self.sides[side.index()].ended = true;
+    }
+
+    fn close(&mut self, side: FlowSide, _reason: EndReason, cx: &mut Context<'_, Digest>) {
+        cx.emit(std::mem::take(&mut self.sides[side.index()]).digest());
+    }
+
+    fn buffered_bytes(&self) -> usize {
+        self.sides.iter().map(|side| side.gaps.capacity() * size_of::<Gap>()).sum()
+    }
+}
+
+impl Hasher {
+    fn push(&mut self, side: FlowSide, bytes: &[u8]) {
+        let side = &mut self.sides[side.index()];
+        side.bytes = side.bytes.saturating_add(bytes.len() as u64);
+        side.sha256.update(bytes);
+    }
+}
+
+/// A line of `flow streams`.
+#[derive(Serialize)]
+struct Stream<'a> {
+    flow: u64,
+    side: &'static str,
+    #[serde(flatten)]
+    ends: Ends,
+    bytes: u64,
+    sha256: Shown<Hex<'a>>,
+    gaps: Vec<GapField>,
+    #[serde(skip_serializing_if = "is_zero")]
+    gaps_omitted: u64,
+    retransmitted_bytes: u64,
+    out_of_order_segments: u64,
+    overlap_conflicts: u64,
+    late_bytes: u64,
+    end: Shown<EndReason>,
+    /// Bytes of all gaps.
+    #[serde(skip)]
+    missing: u64,
+}
+
+#[derive(Serialize)]
+struct GapField {
+    offset: u64,
+    bytes: u64,
+    reason: Shown<GapReason>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde demands it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl<'a> Stream<'a> {
+    fn new(
+        session: Session,
+        side: FlowSide,
+        digest: &'a Digest,
+        reason: EndReason,
+        stats: &FlowStats,
+    ) -> Self {
+        let counted = stats.tcp.side(side);
+        let gap =
+            |gap: &Gap| GapField { offset: gap.offset, bytes: gap.len, reason: Shown(gap.reason) };
+        Self {
+            flow: session.flow,
+            side: side_name(side),
+            ends: match side {
+                FlowSide::Initiator => session.ends,
+                FlowSide::Responder => session.ends.reversed(),
+            },
+            bytes: digest.bytes,
+            sha256: Shown(Hex(&digest.sha256)),
+            gaps: digest.gaps.iter().map(gap).collect(),
+            gaps_omitted: digest.gaps_omitted,
+            retransmitted_bytes: counted.retransmitted_bytes,
+            out_of_order_segments: counted.out_of_order_segments,
+            overlap_conflicts: counted.conflicting_segments,
+            late_bytes: counted.late_bytes,
+            end: Shown(if digest.ended { EndReason::Fin } else { reason }),
+            missing: counted.total_gap_bytes(),
+        }
+    }
+}
+
+impl Line for Stream<'_> {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        write!(
+            out,
+            "{:>6} {:>24} -> {:24} {:>12} {:>12} {:>12} {:9} {}",
+            self.flow,
+            self.ends.source(),
+            self.ends.destination(),
+            self.bytes,
+            self.missing,
+            self.retransmitted_bytes,
+            self.end.to_string(),
+            self.sha256,
+        )
+    }
+}

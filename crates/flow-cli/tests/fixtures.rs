@@ -1,0 +1,122 @@
+//! The command on every fixture: what stands in `NAME.expected.json` is in its output.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use common::{fixtures, flow};
+use serde_json::Value;
+
+/// Captures that have expectations, with these.
+fn expectations() -> Vec<(PathBuf, Value)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(fixtures()).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if let Some(stem) = name.strip_suffix(".expected.json") {
+            let expected = std::fs::read_to_string(&path).unwrap();
+            found.push((capture(stem), serde_json::from_str(&expected).unwrap()));
+        }
+    }
+    found.sort_by(|(a, _), (b, _)| a.cmp(b));
+    assert!(!found.is_empty());
+    found
+}
+
+fn capture(stem: &str) -> PathBuf {
+    let captures = std::fs::read_dir(fixtures()).unwrap().map(|entry| entry.unwrap().path());
+    let is_capture = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy();
+        name.split_once('.').is_some_and(|(name, rest)| name == stem && rest != "expected.json")
+    };
+    captures.filter(is_capture).next().unwrap_or_else(|| panic!("no capture for {stem}"))
+}
+
+/// Whether `actual` has everything that `expected` has; says what it lacks.
+fn subset(expected: &Value, actual: &Value, at: &str) -> Result<(), String> {
+    match (expected, actual) {
+        (Value::Object(expected), Value::Object(actual)) => {
+            expected.iter().try_for_each(|(name, expected)| {
+                let actual = actual.get(name).unwrap_or(&Value::Null);
+                subset(expected, actual, &format!("{at}.{name}"))
+            })
+        }
+        (Value::Array(expected), Value::Array(actual)) if expected.len() == actual.len() => {
+            let pairs = expected.iter().zip(actual).enumerate();
+            pairs.into_iter().try_for_each(|(i, (expected, actual))| {
+                subset(expected, actual, &format!("{at}[{i}]"))
+            })
+        }
+        _ if expected == actual => Ok(()),
+        _ => Err(format!("{at} is {actual}, expected {expected}")),
+    }
+}
+
+#[track_caller]
+fn check_lines(command: &str, capture: &Path, expected: &Value) -> Result<(), String> {
+    let output = flow(&[command, "--format", "json", capture.to_str().unwrap()]);
+    let lines: Vec<Value> =
+        output.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    subset(&expected[command], &Value::Array(lines.clone()), command)
+        .map_err(|lack| format!("{lack}\n  {}", output.stdout))?;
+    let error = &expected["error"];
+    let code = if error.is_null() { 0 } else { 1 };
+    if output.code != code {
+        return Err(format!("exit status {}: {}", output.code, output.stderr));
+    }
+    if error.is_null() {
+        return if output.stderr.is_empty() { Ok(()) } else { Err(output.stderr) };
+    }
+    let offset = format!("{}: offset {}: ", capture.display(), error["offset"]);
+    for part in [offset.as_str(), error["contains"].as_str().unwrap_or_default()] {
+        if !output.stderr.contains(part) {
+            return Err(format!("{:?} lacks {part:?}", output.stderr));
+        }
+    }
+    Ok(())
+}
+
+fn check_all(command: &str) {
+    let mut failed = Vec::new();
+    for (capture, expected) in expectations() {
+        if let Err(lack) = check_lines(command, &capture, &expected) {
+            failed.push(format!("{}: {lack}", capture.display()));
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+#[test]
+fn conv() {
+    check_all("conv");
+}
+
+#[test]
+fn streams() {
+    check_all("streams");
+}
+
+#[test]
+fn log() {
+    check_all("log");
+}
+
+/// The numbers of the flows are the same in all commands.
+#[test]
+fn flow_numbers_agree() {
+    for (capture, _) in expectations() {
+        let ends = |command: &str| {
+            let output = flow(&[command, "--format", "json", capture.to_str().unwrap()]);
+            let lines = output.stdout.lines().map(|line| serde_json::from_str(line).unwrap());
+            lines.filter(|line: &Value| line["side"] != "responder" || command == "log").map(
+                |line| (line["flow"].to_string(), line["src"].clone(), line["sport"].clone()),
+            ).collect::<Vec<_>>()
+        };
+        let flows = ends("conv");
+        for command in ["streams", "log"] {
+            for line in ends(command) {
+                assert!(flows.contains(&line), "{}: {command} {line:?}", capture.display());
+            }
+        }
+    }
+}
