@@ -370,6 +370,8 @@ impl<K: Clone, T: ParserSet, S> FlowSink<K, SessionState<T, S>> for Sink<K, T> {
     ) -> Option<EndReason> {
         self.packet = packet.number;
         match flow.user.slot {
+            // Nothing comes after the end, not even of a flow that ended without payload.
+            _ if flow.user.closed => return None,
             Slot::Done => {}
             Slot::Idle if packet.payload_len == 0 => {}
             _ if flow.l4() == Some(L4Proto::Tcp) => return self.stream_packet(flow, packet),

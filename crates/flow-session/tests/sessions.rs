@@ -185,6 +185,11 @@ fn a_reset_closes_when_its_linger_is_over() {
 }
 
 #[test]
+fn nothing_comes_after_the_end() {
+    check("> FA 0 0\n< FA 0 1\n> A 1 1\n> PA 0 0 late;", &["started 0", "closed fin"]);
+}
+
+#[test]
 fn memory_limit_covers_streams_and_parser() {
     let mut config = FlowTrackerConfig::default();
     config.max_reassembler_buffer = Some(1_000);
