@@ -73,7 +73,7 @@ fn a_closure_makes_parsers() {
     let mut driver = FlowSessionDriver::with_parser(FiveTuple::bidirectional(), factory);
     let mut source = PcapFlowSource::open(fixture("line_protocol.pcap")).expect("a fixture");
     while let Some(Ok(view)) = source.next_view() {
-        driver.track(view);
+        driver.track(view).for_each(drop);
     }
     assert_eq!(made.load(Ordering::Relaxed), 1);
 }
