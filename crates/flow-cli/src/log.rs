@@ -31,7 +31,7 @@ pub(crate) fn run(common: &Common, buffer: &Buffer, mut output: Output) -> io::R
     config.digest_bodies = true;
     // Bodies are digested as they come and not printed.
     config.max_body = 0;
-    let http = Arc::new(HttpParser::new(config));
+    let http = Arc::new(HttpParser::with_config(config));
     let engine = FlowProtocolDriver::with_parsers(
         extractor,
         move |key: &FiveTupleKey| {

@@ -19,7 +19,7 @@ const CONNECT: &[u8] = b"CONNECT flow.org:443 HTTP/1.1\r\nHost: flow.org:443\r\n
 const CONNECTED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 
 fn parser() -> L7Stream {
-    L7Stream::for_ports(Arc::new(HttpParser::new(HttpConfig::default())), 40_000, 12_345)
+    L7Stream::for_ports(Arc::new(HttpParser::with_config(HttpConfig::default())), 40_000, 12_345)
 }
 
 fn name(message: &L7Message) -> String {

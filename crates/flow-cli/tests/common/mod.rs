@@ -5,36 +5,36 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-pub struct Output {
-    pub stdout: String,
-    pub stderr: String,
-    pub code: i32,
+pub(crate) struct Output {
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) code: i32,
 }
 
 /// The folder of the fixtures.
-pub fn fixtures() -> PathBuf {
+pub(crate) fn fixtures() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
 }
 
 /// The path of a fixture as an argument.
-pub fn fixture(name: &str) -> String {
+pub(crate) fn fixture(name: &str) -> String {
     fixtures().join(name).to_str().unwrap().to_owned()
 }
 
 /// The command, not yet started.
-pub fn command(arguments: &[&str]) -> Command {
+pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flow"));
     command.args(arguments);
     command
 }
 
 /// Runs the command to its end.
-pub fn flow(arguments: &[&str]) -> Output {
+pub(crate) fn flow(arguments: &[&str]) -> Output {
     flow_with_input(arguments, &[])
 }
 
 /// Runs the command with `input` on standard input.
-pub fn flow_with_input(arguments: &[&str], input: &[u8]) -> Output {
+pub(crate) fn flow_with_input(arguments: &[&str], input: &[u8]) -> Output {
     let mut child = command(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
