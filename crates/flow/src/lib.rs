@@ -30,3 +30,8 @@ pub use flow_http as http;
 pub use flow_pcap as pcap;
 #[cfg(feature = "tls")]
 pub use flow_tls as tls;
+
+/// The code in the README compiles.
+#[cfg(all(doctest, feature = "full"))]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
