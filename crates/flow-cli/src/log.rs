@@ -13,7 +13,7 @@ use flow::{
 
 use self::fields::{Entry, Sent};
 use crate::anomaly::AnomalyLine;
-use crate::args::{Buffer, Common};
+use crate::args::{Buffer, Common, Format};
 use crate::input::{self, Consumer, Skipped, Watched};
 use crate::l7::{L7Datagram, L7Message, L7Stream};
 use crate::output::Output;
@@ -28,9 +28,9 @@ pub(crate) fn run(common: &Common, buffer: &Buffer, mut output: Output) -> io::R
     let skipped = Skipped::default();
     let extractor = Watched::new(FiveTuple::bidirectional(), common, &skipped);
     let mut config = HttpConfig::default();
-    config.digest_bodies = true;
-    // Bodies are digested as they come and not printed.
+    // Bodies are not printed; their digests are for programs.
     config.max_body = 0;
+    config.digest_bodies = common.format == Format::Json;
     let http = Arc::new(HttpParser::with_config(config));
     let engine = FlowProtocolDriver::with_parsers(
         extractor,

@@ -36,9 +36,7 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> io::Result<ExitCode> {
     let output = |format| Output::new(Box::new(io::stdout().lock()), format);
     match command {
-        Command::Conv { common, extractor } => {
-            conv::run(common, *extractor, output(common.format))
-        }
+        Command::Conv { common, extractor } => conv::run(common, *extractor, output(common.format)),
         Command::Streams { common, buffer } => streams::run(common, buffer, output(common.format)),
         Command::Log { common, buffer } => log::run(common, buffer, output(common.format)),
     }

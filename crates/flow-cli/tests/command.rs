@@ -1,4 +1,5 @@
 //! What the command does with inputs, arguments and pipes.
+#![allow(clippy::unwrap_used, reason = "code of tests")]
 
 mod common;
 

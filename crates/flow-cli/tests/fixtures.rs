@@ -1,4 +1,5 @@
 //! The command on every fixture: what stands in `NAME.expected.json` is in its output.
+#![allow(clippy::unwrap_used, reason = "code of tests")]
 
 mod common;
 
@@ -24,12 +25,12 @@ fn expectations() -> Vec<(PathBuf, Value)> {
 }
 
 fn capture(stem: &str) -> PathBuf {
-    let captures = std::fs::read_dir(fixtures()).unwrap().map(|entry| entry.unwrap().path());
+    let mut captures = std::fs::read_dir(fixtures()).unwrap().map(|entry| entry.unwrap().path());
     let is_capture = |path: &PathBuf| {
         let name = path.file_name().unwrap().to_string_lossy();
         name.split_once('.').is_some_and(|(name, rest)| name == stem && rest != "expected.json")
     };
-    captures.filter(is_capture).next().unwrap_or_else(|| panic!("no capture for {stem}"))
+    captures.find(is_capture).unwrap_or_else(|| panic!("no capture for {stem}"))
 }
 
 /// Whether `actual` has everything that `expected` has; says what it lacks.
@@ -108,9 +109,10 @@ fn flow_numbers_agree() {
         let ends = |command: &str| {
             let output = flow(&[command, "--format", "json", capture.to_str().unwrap()]);
             let lines = output.stdout.lines().map(|line| serde_json::from_str(line).unwrap());
-            lines.filter(|line: &Value| line["side"] != "responder" || command == "log").map(
-                |line| (line["flow"].to_string(), line["src"].clone(), line["sport"].clone()),
-            ).collect::<Vec<_>>()
+            lines
+                .filter(|line: &Value| line["side"] != "responder" || command == "log")
+                .map(|line| (line["flow"].to_string(), line["src"].clone(), line["sport"].clone()))
+                .collect::<Vec<_>>()
         };
         let flows = ends("conv");
         for command in ["streams", "log"] {

@@ -119,7 +119,7 @@ impl<P: SessionParser> Reader<P> {
     }
 
     /// Bytes that the parser holds, itself included.
-    pub(crate) fn buffered_bytes(this: Option<&Box<Self>>) -> usize {
+    pub(crate) fn buffered_bytes(this: Option<&Self>) -> usize {
         this.map_or(0, |this| size_of::<Self>() + this.parser.buffered_bytes())
     }
 

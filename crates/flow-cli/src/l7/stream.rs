@@ -205,10 +205,10 @@ impl SessionParser for L7Stream {
     }
 
     fn buffered_bytes(&self) -> usize {
-        Reader::buffered_bytes(self.outer.as_ref())
-            + Reader::buffered_bytes(self.http.as_ref())
-            + Reader::buffered_bytes(self.tls.as_ref())
-            + Reader::buffered_bytes(self.dns.as_ref())
+        Reader::buffered_bytes(self.outer.as_deref())
+            + Reader::buffered_bytes(self.http.as_deref())
+            + Reader::buffered_bytes(self.tls.as_deref())
+            + Reader::buffered_bytes(self.dns.as_deref())
     }
 }
 

@@ -118,8 +118,11 @@ fn what_is_nothing_is_dropped() {
 
 #[test]
 fn framing_that_breaks_is_told() {
-    let pieces: [(FlowSide, &[u8]); 2] = [(CLIENT, REQUEST), (CLIENT, b"\0\0\0\0\r\n")];
-    let parser = check(&pieces, &["GET"]);
+    let noise = b"\0\0\0\0\r\n";
+    let answer = b"HTTP/1.1 204 No Content\r\n\r\n";
+    let pieces: [(FlowSide, &[u8]); 4] =
+        [(CLIENT, REQUEST), (SERVER, answer), (CLIENT, noise), (SERVER, noise)];
+    let parser = check(&pieces, &["GET", "204"]);
     assert!(parser.is_poisoned());
     assert!(parser.poison_reason().is_some());
 }

@@ -369,12 +369,7 @@ impl<'a> Dns<'a> {
         let DnsQuery { transaction_id, flags, opcode, malformed, .. } = *query;
         let sections = [&query.answers, &query.authorities, &query.additionals];
         let fields = Self::new(&query.questions, sections, flags, flags.rcode(), transport);
-        Self {
-            id: transaction_id,
-            opcode: opcode.0,
-            malformed: malformed.map(Shown),
-            ..fields
-        }
+        Self { id: transaction_id, opcode: opcode.0, malformed: malformed.map(Shown), ..fields }
     }
 
     fn of_response(response: &'a DnsResponse, transport: &'static str) -> Self {
@@ -401,9 +396,8 @@ impl<'a> Dns<'a> {
         transport: &'static str,
     ) -> Self {
         let multicast = transport == "mdns";
-        let [answers, authorities, additionals] = sections.map(|records| {
-            records.iter().map(|record| Record::new(record, multicast)).collect()
-        });
+        let [answers, authorities, additionals] = sections
+            .map(|records| records.iter().map(|record| Record::new(record, multicast)).collect());
         Self {
             id: 0,
             opcode: 0,

@@ -1,5 +1,6 @@
 //! Runs the built command.
 #![allow(dead_code, reason = "each test file uses a part")]
+#![allow(clippy::unwrap_used, reason = "code of tests")]
 
 use std::io::Write as _;
 use std::path::PathBuf;
