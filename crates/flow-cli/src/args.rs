@@ -23,11 +23,11 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// One line per flow, at its end
     Conv {
-        #[command(flatten)]
-        common: Common,
         /// What makes packets one flow
         #[arg(long, value_enum, default_value_t)]
         extractor: Extractor,
+        #[command(flatten)]
+        common: Common,
     },
     /// One line per side of each TCP flow: what reassembly delivered
     ///
@@ -73,7 +73,7 @@ struct Limits {
     /// Flows in the table; at this many, a new one evicts the least recently seen [default: 100000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_flows: Option<u32>,
-    /// End every flow after SECS without a packet [default: see below]
+    /// End every flow after SECS without a packet [default: by protocol, see below]
     #[arg(long, value_name = "SECS", value_parser = seconds)]
     idle_timeout: Option<Duration>,
     /// The same for TCP alone [default: 300]
