@@ -71,11 +71,6 @@ impl Queue {
         self.segments.front().map(|segment| segment.start)
     }
 
-    /// Offset behind the last byte.
-    pub(crate) fn end(&self) -> Option<u64> {
-        self.segments.back().map(Queued::end)
-    }
-
     /// Puts bytes in where there are none yet.
     ///
     /// O(log n) to find the place and one insertion into the middle at most, except where a

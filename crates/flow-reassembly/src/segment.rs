@@ -21,12 +21,17 @@ pub struct StreamConfig {
     /// Rationale: longer than the retransmission timer of a host that has seen a few losses
     /// (RFC 6298: 1 s at first, doubled each time).
     pub hole_timeout: Duration,
-    /// A hole whose bytes were acknowledged is given up after this time.
+    /// A hole whose bytes were acknowledged is given up after this time at the earliest.
     ///
-    /// Rationale: packets that a capture reorders are milliseconds apart, not tens of them.
+    /// Rationale: longer than most round trips, so that bytes which come again, or which the
+    /// capture shows behind their acknowledgment, still find their place.
     pub ack_grace: Duration,
-    /// A hole whose bytes were acknowledged is given up after this many packets of the flow.
-    pub ack_grace_packets: u8,
+    /// A hole whose bytes were acknowledged is not given up for `ack_grace` alone before more than
+    /// this many segments of the sender have overtaken it.
+    ///
+    /// Rationale: the threshold at which TCP itself takes reordering for loss (RFC 5681 section
+    /// 3.2).
+    pub reorder_segments: u32,
 }
 
 impl StreamConfig {
@@ -45,8 +50,8 @@ impl Default for StreamConfig {
             max_buffer: 1 << 20,
             max_segments: 1024,
             hole_timeout: Duration::from_secs(10),
-            ack_grace: Duration::from_millis(50),
-            ack_grace_packets: 8,
+            ack_grace: Duration::from_millis(250),
+            reorder_segments: 3,
         }
     }
 }

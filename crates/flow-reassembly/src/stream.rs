@@ -55,8 +55,12 @@ struct Rare {
     held_packet: u64,
     /// When the first hole came to be.
     hole_since: Timestamp,
-    /// When the first hole was found acknowledged, and packets since.
-    hole_acked: Option<(Timestamp, u8)>,
+    /// How far the other side has acknowledged.
+    acked: u64,
+    /// Segments with new bytes that overtook the first hole.
+    hole_segments: u32,
+    /// When the first hole was found acknowledged.
+    hole_acked: Option<Timestamp>,
     /// The last gaps given up, for telling late bytes from repeated ones.
     gaps: VecDeque<(u64, u64)>,
     /// How far `next` has moved over bytes that nobody wanted.
@@ -70,6 +74,15 @@ const GAPS_REMEMBERED: usize = 16;
 /// How far in front of the first captured byte a stream that was joined midstream may begin
 /// because the other side acknowledges from there on.
 const BACKFILL: u32 = 1 << 16;
+
+impl Rare {
+    /// Another hole is the first one from `ts` on.
+    fn next_hole(&mut self, ts: Timestamp) {
+        self.hole_since = ts;
+        self.hole_acked = None;
+        self.hole_segments = u32::try_from(self.queue.len()).unwrap_or(u32::MAX);
+    }
+}
 
 impl Default for StreamReassembler {
     fn default() -> Self {
@@ -122,10 +135,6 @@ impl StreamReassembler {
             self.release_held(acked, sink);
         }
         let acked = acked.unwrap_or(0);
-        if acked > self.fin {
-            // The FIN was acknowledged: the other side has everything before it.
-            self.give_up_until(self.fin, GapReason::Acked, sink);
-        }
         self.check_hole(acked, ts, config, sink);
         self.check_end(sink);
     }
@@ -136,11 +145,11 @@ impl StreamReassembler {
             // Nobody ever said whether the data of the SYN was taken.
             self.release_held(u64::MAX, sink);
         }
-        let end = match self.fin {
-            u64::MAX => self.rare.as_ref().and_then(|rare| rare.queue.end()).unwrap_or(0),
-            fin => fin,
-        };
-        self.give_up_until(end, GapReason::End, sink);
+        let acked = self.rare.as_ref().map_or(0, |rare| rare.acked);
+        while let Some(end) = self.hole_end() {
+            let reason = if acked >= end { GapReason::Acked } else { GapReason::End };
+            self.give_up_until(end, reason, sink);
+        }
         self.check_end(sink);
     }
 
@@ -359,13 +368,8 @@ impl StreamReassembler {
         }
         // What the snap length cut off at the front of the stream will not come.
         if cut_off > 0 && self.next == start + payload.len() as u64 {
-            let upto = self.hole_end().min(start + len);
+            let upto = self.queue_start().min(start + len);
             self.give_up_until(upto, GapReason::Snaplen, sink);
-        }
-        let acked = segment.acked.map_or(0, |acked| self.offset_of(acked).max(0).cast_unsigned());
-        if self.flags & QUEUED != 0 && start >= acked && self.hole_end() <= acked {
-            // The sender goes on behind what was acknowledged: it will not repeat the hole.
-            self.give_up_until(self.hole_end(), GapReason::Acked, sink);
         }
         self.enforce_limits(config, sink);
     }
@@ -374,13 +378,14 @@ impl StreamReassembler {
     fn queue(&mut self, start: u64, payload: &[u8], segment: &Segment<'_>) {
         let rare = self.rare.get_or_insert_default();
         if rare.queue.is_empty() {
-            rare.hole_since = segment.ts;
-            rare.hole_acked = None;
+            rare.next_hole(segment.ts);
         }
         if start > self.next {
             rare.stats.out_of_order_segments += 1;
         }
         let overlap = rare.queue.insert(start, payload, segment.packet);
+        let is_new = overlap.repeated < payload.len() as u64;
+        rare.hole_segments = rare.hole_segments.saturating_add(u32::from(is_new));
         if overlap.repeated > 0 {
             rare.stats.retransmitted_bytes += overlap.repeated;
             rare.stats.retransmitted_segments += 1;
@@ -401,6 +406,7 @@ impl StreamReassembler {
             let Some(first) = rare.queue.pop_until(self.next) else { break };
             // Another hole is the first one now; its grace counts from here.
             rare.hole_acked = None;
+            rare.hole_segments = u32::try_from(rare.queue.len()).unwrap_or(u32::MAX);
             let bytes = slice(&first.bytes, self.next - first.start, first.bytes.len() as u64);
             if !bytes.is_empty() {
                 self.deliver(bytes, first.packet, sink);
@@ -420,7 +426,7 @@ impl StreamReassembler {
     /// Gives up every hole in front of offset `upto` and hands on what is queued between them.
     fn give_up_until(&mut self, upto: u64, reason: GapReason, sink: &mut impl StreamSink) {
         while self.next < upto {
-            let end = self.hole_end().min(upto);
+            let end = self.queue_start().min(upto);
             let gap = Gap { offset: self.next, len: end - self.next, reason };
             self.count_gap(gap);
             if self.flags & SKIP == 0 {
@@ -447,12 +453,21 @@ impl StreamReassembler {
         rare.gaps.push_back((gap.offset, gap.offset + gap.len));
     }
 
-    /// Where the first hole ends.
-    fn hole_end(&self) -> u64 {
+    /// Where the queued data begins.
+    fn queue_start(&self) -> u64 {
         self.rare.as_ref().and_then(|rare| rare.queue.start()).unwrap_or(u64::MAX)
     }
 
+    /// Where the first hole ends, if there is one: in front of queued data or of the FIN.
+    fn hole_end(&self) -> Option<u64> {
+        let end = self.queue_start().min(self.fin);
+        (self.next < end && end != u64::MAX).then_some(end)
+    }
+
     /// Gives up the first hole if it was acknowledged some while ago, or is too old.
+    ///
+    /// An acknowledgment alone does not say that the capture missed the bytes: captures reorder
+    /// packets, and may show the acknowledgment first.
     fn check_hole(
         &mut self,
         acked: u64,
@@ -460,23 +475,23 @@ impl StreamReassembler {
         config: &StreamConfig,
         sink: &mut impl StreamSink,
     ) {
-        while self.flags & QUEUED != 0 {
-            let end = self.hole_end();
-            let Some(rare) = &mut self.rare else { return };
+        while let Some(end) = self.hole_end() {
+            let rare = self.rare.get_or_insert_default();
+            rare.acked = acked;
             let reason = if acked >= end {
-                let (since, packets) = rare.hole_acked.get_or_insert((ts, 0));
-                *packets = packets.saturating_add(1);
-                (ts.saturating_sub(*since) >= config.ack_grace
-                    || *packets > config.ack_grace_packets)
-                    .then_some(GapReason::Acked)
+                let age = ts.saturating_sub(*rare.hole_acked.get_or_insert(ts));
+                let overtaken = rare.hole_segments > config.reorder_segments;
+                let is_over = age >= config.hole_timeout || (age >= config.ack_grace && overtaken);
+                is_over.then_some(GapReason::Acked)
             } else {
                 let age = ts.saturating_sub(rare.hole_since);
-                (age >= config.hole_timeout).then_some(GapReason::Timeout)
+                let is_over = age >= config.hole_timeout && !rare.queue.is_empty();
+                is_over.then_some(GapReason::Timeout)
             };
             let Some(reason) = reason else { return };
             self.give_up_until(end, reason, sink);
             if let Some(rare) = &mut self.rare {
-                rare.hole_since = ts;
+                rare.next_hole(ts);
             }
         }
     }
@@ -487,7 +502,7 @@ impl StreamReassembler {
                 return;
             }
             self.flags |= OVERFLOWED;
-            self.give_up_until(self.hole_end(), GapReason::Budget, sink);
+            self.give_up_until(self.queue_start(), GapReason::Budget, sink);
         }
     }
 
@@ -514,8 +529,8 @@ impl StreamReassembler {
     /// The invariants named on the type.
     fn check(&self) {
         debug_assert!(self.next <= self.fin || self.flags & SKIP != 0);
-        debug_assert!(self.hole_end() > self.next);
-        debug_assert_eq!(self.hole_end() == u64::MAX, self.flags & QUEUED == 0);
+        debug_assert!(self.queue_start() > self.next);
+        debug_assert_eq!(self.queue_start() == u64::MAX, self.flags & QUEUED == 0);
     }
 }
 

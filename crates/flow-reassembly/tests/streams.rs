@@ -133,14 +133,19 @@ fn b3_missing_packet_that_was_acknowledged() {
     let script = "> PA 0 0 AAAAA\n< A 0 5\n> PA 10 0 CCCCC\n< A 0 15\n> PA 15 0 DDDDD\n< A 0 20";
     let stats = check(script, "AAAAA[5 acked]CCCCCDDDDD", "");
     assert_eq!(stats.tcp.initiator.gap_bytes.iter().sum::<u64>(), 5);
-    // The sender falls silent: the grace decides.
-    let script = "> PA 0 0 AAAAA\n> PA 10 0 CCCCC\n< A 0 15\n+60 < A 0 15\n> PA 5 0 late!";
+    // More segments overtake it than reordering explains.
+    let more: String = (3..8).map(|n| format!("+70 > PA {} 0 x=5\n", n * 5)).collect();
+    let script = format!("> PA 0 0 AAAAA\n> PA 10 0 CCCCC\n< A 0 15\n{more}> PA 5 0 late!");
+    check(&script, &format!("AAAAA[5 acked]CCCCC{}", "x".repeat(25)), "");
+    // It falls silent: time does.
+    let script = "> PA 0 0 AAAAA\n> PA 10 0 CCCCC\n< A 0 15\n+10000 < A 0 15\n> PA 5 0 late!";
     let stats = check(script, "AAAAA[5 acked]CCCCC", "");
     assert_eq!(stats.tcp.initiator.late_bytes, 5);
 }
 
 #[test]
 fn b4_ack_captured_before_its_data() {
+    check("> PA 0 0 AA\n> PA 4 0 CC\n< A 0 6\n> PA 6 0 DD\n> PA 2 0 BB", "AABBCCDD", "");
     check("> PA 0 0 AAAAA\n< A 0 10\n> PA 5 0 BBBBB\n> PA 10 0 CC", "AAAAABBBBBCC", "");
 }
 

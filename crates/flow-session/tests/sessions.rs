@@ -119,12 +119,12 @@ fn a_message_begins_in_the_packet_that_brought_its_first_byte() {
 #[test]
 fn a_gap_stops_a_side_that_does_not_know_better() {
     check(
-        "> PA 0 0 a;\n> PA 4 0 b;\n< A 0 6\n> PA 6 0 c;\n< PA 0 8 d;",
+        "> PA 0 0 a;\n> PA 4 0 b;\n< A 0 6\n+10001 < A 0 6\n> PA 6 0 c;\n< PA 0 8 d;",
         &[
             "started 0",
             r#"Initiator "a" packets 4-4 bytes 0..2"#,
             "! stream_gap",
-            r#"Responder "d" packets 8-8 bytes 0..2"#,
+            r#"Responder "d" packets 9-9 bytes 0..2"#,
             "closed eof",
         ],
     );
