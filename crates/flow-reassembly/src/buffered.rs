@@ -1,5 +1,6 @@
 use flow_core::{
-    EndReason, FlowSide, Gap, OverflowPolicy, ReassemblyStats, TcpSideStats, Timestamp,
+    EndReason, FlowSide, FlowTrackerConfig, Gap, OverflowPolicy, ReassemblyStats, TcpSideStats,
+    Timestamp,
 };
 
 use crate::{
@@ -21,7 +22,6 @@ use crate::{
 pub struct BufferedReassembler {
     stream: StreamReassembler,
     config: StreamConfig,
-    policy: OverflowPolicy,
     buffer: Buffer,
 }
 
@@ -29,39 +29,57 @@ pub struct BufferedReassembler {
 #[derive(Debug, Default)]
 struct Buffer {
     bytes: Vec<u8>,
+    /// Bytes at the front that were dropped already, so that dropping moves none.
+    start: usize,
     max: Option<usize>,
+    policy: Option<OverflowPolicy>,
     dropped: u64,
     high_watermark: usize,
     overflowed: bool,
-    policy: OverflowPolicy,
     gap_bytes: u64,
     ended: bool,
 }
 
+/// Bytes kept for somebody to take, where no limit was set.
+///
+/// Rationale: room for a large document, and an end to growth where nobody takes.
+const DEFAULT_MAX_BUFFER: usize = 16 << 20;
+
+impl Buffer {
+    fn as_slice(&self) -> &[u8] {
+        self.bytes.get(self.start..).unwrap_or_default()
+    }
+
+    fn drops_flow(&self) -> bool {
+        self.policy == Some(OverflowPolicy::DropFlow)
+    }
+
+    /// Drops `count` bytes from the front.
+    fn drop_front(&mut self, count: usize) {
+        self.start += count;
+        if self.start > self.bytes.len() / 2 {
+            self.bytes.drain(..self.start);
+            self.start = 0;
+        }
+    }
+}
+
 impl StreamSink for Buffer {
     fn data(&mut self, _offset: u64, bytes: &[u8], _packet: u64) {
-        let max = self.max.unwrap_or(usize::MAX);
-        if self.overflowed && self.policy == OverflowPolicy::DropFlow {
+        let max = self.max.unwrap_or(DEFAULT_MAX_BUFFER);
+        let held = self.as_slice().len();
+        let excess = (held + bytes.len()).saturating_sub(max);
+        self.overflowed |= excess > 0;
+        if self.overflowed && self.drops_flow() {
             self.dropped += bytes.len() as u64;
-            return;
-        }
-        let excess = (self.bytes.len() + bytes.len()).saturating_sub(max);
-        if excess == 0 {
-            self.bytes.extend_from_slice(bytes);
         } else {
-            self.overflowed = true;
-            match self.policy {
-                OverflowPolicy::DropFlow => self.dropped += bytes.len() as u64,
-                // The newest bytes stay.
-                _ => {
-                    self.dropped += excess as u64;
-                    let old = excess.min(self.bytes.len());
-                    self.bytes.drain(..old);
-                    self.bytes.extend_from_slice(bytes.get(excess - old..).unwrap_or_default());
-                }
-            }
+            // The newest bytes stay.
+            self.dropped += excess as u64;
+            self.drop_front(excess.min(held));
+            let too_old = excess.saturating_sub(held);
+            self.bytes.extend_from_slice(bytes.get(too_old..).unwrap_or_default());
         }
-        self.high_watermark = self.high_watermark.max(self.bytes.len());
+        self.high_watermark = self.high_watermark.max(self.as_slice().len());
     }
 
     fn gap(&mut self, gap: Gap) {
@@ -74,15 +92,15 @@ impl StreamSink for Buffer {
 }
 
 impl BufferedReassembler {
-    /// A reassembler without a limit on bytes not taken; out-of-order bytes have the limit of
-    /// [`StreamConfig`].
+    /// A reassembler that keeps at most 16 MiB which nobody has taken; out-of-order bytes have
+    /// the limit of [`StreamConfig`].
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The same with a limit, in bytes, on what was not taken yet, and likewise on what is out
-    /// of order.
+    /// The same with another limit, in bytes, on what was not taken yet, and likewise on what is
+    /// out of order.
     #[must_use]
     pub fn with_max_buffer(mut self, bytes: usize) -> Self {
         self.buffer.max = Some(bytes);
@@ -94,20 +112,22 @@ impl BufferedReassembler {
     /// oldest bytes, [`OverflowPolicy::DropFlow`] keeps them and ends the flow.
     #[must_use]
     pub fn with_overflow_policy(mut self, policy: OverflowPolicy) -> Self {
-        self.policy = policy;
-        self.buffer.policy = policy;
+        self.buffer.policy = Some(policy);
         self
     }
 
     /// Takes the ordered bytes that have come since the last call.
     pub fn take(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.buffer.bytes)
+        let start = std::mem::take(&mut self.buffer.start);
+        let mut bytes = std::mem::take(&mut self.buffer.bytes);
+        bytes.drain(..start);
+        bytes
     }
 
     /// The ordered bytes that have come since the last [`take`](Self::take).
     #[must_use]
     pub fn buffered(&self) -> &[u8] {
-        &self.buffer.bytes
+        self.buffer.as_slice()
     }
 
     /// Missing bytes so far. Nothing stands in for them in what is taken.
@@ -130,6 +150,14 @@ impl BufferedReassembler {
 }
 
 impl Reassembler for BufferedReassembler {
+    fn configure(&mut self, config: &FlowTrackerConfig) {
+        if let (None, Some(bytes)) = (self.buffer.max, config.max_reassembler_buffer) {
+            self.buffer.max = Some(bytes);
+            self.config.max_buffer = bytes;
+        }
+        self.buffer.policy.get_or_insert(config.overflow_policy);
+    }
+
     fn segment(&mut self, seq: u32, payload: &[u8]) {
         self.handle(&Segment::plain(seq, payload));
     }
@@ -149,8 +177,7 @@ impl Reassembler for BufferedReassembler {
     }
 
     fn is_overflowed(&self) -> bool {
-        self.policy == OverflowPolicy::DropFlow
-            && (self.buffer.overflowed || self.stream.has_overflowed())
+        self.buffer.drops_flow() && (self.buffer.overflowed || self.stream.has_overflowed())
     }
 
     fn buffer_stats(&self) -> ReassemblyStats {
@@ -171,7 +198,7 @@ impl Reassembler for BufferedReassembler {
 #[derive(Clone, Debug, Default)]
 pub struct BufferedReassemblerFactory {
     max_buffer: Option<usize>,
-    policy: OverflowPolicy,
+    policy: Option<OverflowPolicy>,
 }
 
 impl BufferedReassemblerFactory {
@@ -185,7 +212,7 @@ impl BufferedReassemblerFactory {
     /// See [`BufferedReassembler::with_overflow_policy`].
     #[must_use]
     pub fn with_overflow_policy(mut self, policy: OverflowPolicy) -> Self {
-        self.policy = policy;
+        self.policy = Some(policy);
         self
     }
 }
@@ -194,7 +221,8 @@ impl<K> ReassemblerFactory<K> for BufferedReassemblerFactory {
     type Reassembler = BufferedReassembler;
 
     fn new_reassembler(&mut self, _key: &K, _side: FlowSide) -> BufferedReassembler {
-        let new = BufferedReassembler::new().with_overflow_policy(self.policy);
+        let mut new = BufferedReassembler::new();
+        new.buffer.policy = self.policy;
         match self.max_buffer {
             Some(bytes) => new.with_max_buffer(bytes),
             None => new,

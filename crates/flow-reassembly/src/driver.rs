@@ -36,7 +36,7 @@ pub struct DriverState<R, S> {
 struct DriverSink<K, F> {
     factory: F,
     queue: EventQueue<K>,
-    policy: OverflowPolicy,
+    config: FlowTrackerConfig,
 }
 
 impl<E: FlowExtractor, F: ReassemblerFactory<E::Key>> FlowDriver<E, F> {
@@ -65,7 +65,7 @@ where
             sink: DriverSink {
                 factory,
                 queue: EventQueue::default(),
-                policy: OverflowPolicy::default(),
+                config: FlowTrackerConfig::default(),
             },
             dedup: None,
         }
@@ -74,7 +74,7 @@ where
     /// The same driver with another configuration; to be called before the first packet.
     #[must_use]
     pub fn with_config(mut self, config: FlowTrackerConfig) -> Self {
-        self.sink.policy = config.overflow_policy;
+        self.sink.config = config.clone();
         self.tracker = self.tracker.with_config(config);
         self
     }
@@ -180,7 +180,9 @@ where
 {
     fn started(&mut self, flow: &mut DriverFlow<K, F, S>, side: FlowSide) {
         if flow.l4() == Some(L4Proto::Tcp) {
-            let pair = FlowSide::BOTH.map(|side| self.factory.new_reassembler(flow.key(), side));
+            let mut pair =
+                FlowSide::BOTH.map(|side| self.factory.new_reassembler(flow.key(), side));
+            pair.iter_mut().for_each(|reassembler| reassembler.configure(&self.config));
             flow.user.reassemblers = Some(pair);
         }
         self.queue.started(flow, side);

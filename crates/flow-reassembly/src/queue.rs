@@ -18,6 +18,8 @@ pub(crate) struct Queued {
     pub(crate) bytes: Vec<u8>,
     /// The packet that brought the first byte.
     pub(crate) packet: u64,
+    /// Bytes right behind these that the snap length cut off.
+    pub(crate) cut_off: u64,
 }
 
 /// What inserting found to be there already.
@@ -31,8 +33,9 @@ pub(crate) struct Overlap {
 
 /// Memory accounted for a segment besides its bytes, so that tiny ones cannot cheat.
 const OVERHEAD: usize = 64;
-/// Bytes up to which a segment is appended to the one it touches rather than kept by itself.
-const SMALL: usize = 256;
+/// Segments from which on a new one is appended to the one it touches, so that a flood of tiny
+/// ones does not fill the queue. Below, each keeps the number of its own packet.
+const CROWDED: usize = 256;
 /// Size at which a segment is not appended to any more: growing it would copy too much.
 const FULL: usize = 16 << 10;
 
@@ -73,14 +76,14 @@ impl Queue {
 
     /// Puts bytes in where there are none yet.
     ///
-    /// O(log n) to find the place and one insertion into the middle at most, except where a
-    /// touching segment is full: behind its first piece, a segment always touches a queued one
-    /// and is appended to that.
-    pub(crate) fn insert(&mut self, start: u64, new: &[u8], packet: u64) -> Overlap {
+    /// O(log n) to find the place. In a crowded queue there is one insertion into the middle at
+    /// most, except where a touching segment is full: behind its first piece, a segment always
+    /// touches a queued one and is appended to that.
+    pub(crate) fn insert(&mut self, start: u64, new: &[u8], cut_off: u64, packet: u64) -> Overlap {
         let end = start + new.len() as u64;
         let mut at = start;
         let mut i = self.segments.partition_point(|segment| segment.end() <= start);
-        let (mut overlap, mut inserted) = (Overlap::default(), false);
+        let mut overlap = Overlap::default();
         while at < end {
             if let Some(there) = self.segments.get(i).filter(|there| there.start <= at) {
                 let upto = there.end().min(end);
@@ -92,21 +95,22 @@ impl Queue {
             }
             let upto = self.segments.get(i).map_or(end, |next| next.start.min(end));
             let piece = slice(new, at - start, upto - start);
+            let crowded = self.segments.len() >= CROWDED;
             let left = i.checked_sub(1).and_then(|left| self.segments.get_mut(left));
-            let has_room = |left: &&mut Queued| {
-                left.end() == at && left.bytes.len() < FULL && (inserted || piece.len() <= SMALL)
-            };
+            let has_room =
+                |left: &&mut Queued| crowded && left.end() == at && left.bytes.len() < FULL;
+            let cut_off = if upto == end { cut_off } else { 0 };
             if let Some(left) = left.filter(has_room) {
                 self.charge -= left.charge();
                 left.bytes.extend_from_slice(piece);
+                left.cut_off = cut_off;
                 self.charge += left.charge();
             } else {
-                let segment = Queued { start: at, bytes: piece.to_vec(), packet };
+                let segment = Queued { start: at, bytes: piece.to_vec(), packet, cut_off };
                 self.charge += segment.charge();
                 self.segments.insert(i, segment);
                 i += 1;
             }
-            inserted = true;
             at = upto;
         }
         self.check();
@@ -136,6 +140,7 @@ impl Queue {
                 self.segments.pop_back();
             } else {
                 last.bytes.truncate(keep);
+                last.cut_off = 0;
                 self.charge += last.charge();
             }
         }

@@ -1,4 +1,4 @@
-use flow_core::{EndReason, FlowSide, ReassemblyStats, TcpSideStats, Timestamp};
+use flow_core::{EndReason, FlowSide, FlowTrackerConfig, ReassemblyStats, TcpSideStats, Timestamp};
 
 use crate::Segment;
 
@@ -14,6 +14,12 @@ use crate::Segment;
 pub trait Reassembler: Send + 'static {
     /// Payload with the sequence number of its first byte.
     fn segment(&mut self, seq: u32, payload: &[u8]);
+
+    /// The limits of the tracker; called once, before anything else. What the reassembler's maker
+    /// has set goes before them.
+    fn configure(&mut self, config: &FlowTrackerConfig) {
+        let _ = config;
+    }
 
     /// A segment with all that is known of it. The default hands payload to
     /// [`segment`](Self::segment) and a FIN to [`fin`](Self::fin).

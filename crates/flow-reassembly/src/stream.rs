@@ -53,14 +53,10 @@ struct Rare {
     /// Payload of the SYN.
     held: Vec<u8>,
     held_packet: u64,
-    /// When the first hole came to be.
-    hole_since: Timestamp,
+    /// The first hole, as it was when it was last looked at.
+    hole: Hole,
     /// How far the other side has acknowledged.
     acked: u64,
-    /// Segments with new bytes that overtook the first hole.
-    hole_segments: u32,
-    /// When the first hole was found acknowledged.
-    hole_acked: Option<Timestamp>,
     /// The last gaps given up, for telling late bytes from repeated ones.
     gaps: VecDeque<(u64, u64)>,
     /// How far `next` has moved over bytes that nobody wanted.
@@ -69,20 +65,29 @@ struct Rare {
     high_watermark: usize,
 }
 
+/// What is known of the first hole. Once `next` has moved, it is another one.
+#[derive(Clone, Copy, Debug)]
+struct Hole {
+    start: u64,
+    since: Timestamp,
+    /// Segments with new bytes that overtook it.
+    segments: u32,
+    /// When it was found acknowledged.
+    acked: Option<Timestamp>,
+}
+
+impl Default for Hole {
+    fn default() -> Self {
+        let since = Timestamp::default();
+        Self { start: u64::MAX, since, segments: 0, acked: None }
+    }
+}
+
 /// Gaps remembered.
 const GAPS_REMEMBERED: usize = 16;
 /// How far in front of the first captured byte a stream that was joined midstream may begin
 /// because the other side acknowledges from there on.
 const BACKFILL: u32 = 1 << 16;
-
-impl Rare {
-    /// Another hole is the first one from `ts` on.
-    fn next_hole(&mut self, ts: Timestamp) {
-        self.hole_since = ts;
-        self.hole_acked = None;
-        self.hole_segments = u32::try_from(self.queue.len()).unwrap_or(u32::MAX);
-    }
-}
 
 impl Default for StreamReassembler {
     fn default() -> Self {
@@ -230,8 +235,11 @@ impl StreamReassembler {
             // Data behind that of the SYN says it was taken, data in its place that it was not.
             self.release_held(start.max(0).cast_unsigned(), sink);
         }
+        if segment.fin {
+            self.end_at(start.saturating_add(i64::from(segment.len)));
+        }
         let (start, payload, len) = self.trim_front(start, segment);
-        let (payload, len) = self.trim_back(start, payload, len, segment.fin);
+        let (payload, len) = self.trim_back(start, payload, len);
         if self.flags & SKIP != 0 {
             self.pass_over(start, len);
         } else if len > 0 {
@@ -258,10 +266,11 @@ impl StreamReassembler {
 
     /// Keeps the data of a SYN until it is known whether it was taken (RFC 7413).
     fn hold(&mut self, start: i64, segment: &Segment<'_>) {
+        let rare = self.rare.get_or_insert_default();
         if start != 0 || self.next != 0 || self.flags & (HELD | SKIP) != 0 {
+            rare.stats.retransmitted_bytes += u64::from(segment.len);
             return;
         }
-        let rare = self.rare.get_or_insert_default();
         rare.held = segment.payload.to_vec();
         rare.held_packet = segment.packet;
         self.flags |= HELD;
@@ -274,6 +283,7 @@ impl StreamReassembler {
         let (held, packet) = (std::mem::take(&mut rare.held), rare.held_packet);
         let room = self.fin.saturating_sub(self.next);
         let taken = usize::try_from(upto.min(room)).unwrap_or(usize::MAX).min(held.len());
+        rare.stats.undelivered_bytes += (held.len() - taken) as u64;
         if let Some(bytes) = held.get(..taken).filter(|bytes| !bytes.is_empty()) {
             self.deliver(bytes, packet, sink);
             self.drain(sink);
@@ -282,7 +292,9 @@ impl StreamReassembler {
 
     /// Cuts off what was handed on before, and says by which counter it goes.
     fn trim_front<'a>(&mut self, start: i64, segment: &Segment<'a>) -> (u64, &'a [u8], u64) {
-        let (payload, len) = (segment.payload, u64::from(segment.len));
+        let len = u64::from(segment.len);
+        // Never more than the headers say, whoever made this segment.
+        let payload = slice(segment.payload, 0, len.min(segment.payload.len() as u64));
         let next = self.next.cast_signed();
         if start >= next || len == 0 {
             return (start.max(0).cast_unsigned(), payload, len);
@@ -312,19 +324,19 @@ impl StreamReassembler {
         (self.next, payload.get(cut..).unwrap_or_default(), len - before)
     }
 
-    /// Cuts off what lies behind the FIN, which the segment may itself bring.
-    fn trim_back<'a>(
-        &mut self,
-        start: u64,
-        payload: &'a [u8],
-        len: u64,
-        fin: bool,
-    ) -> (&'a [u8], u64) {
-        let end = start + len;
-        if fin && self.fin == u64::MAX && end >= self.next {
+    /// Takes down where the stream ends; the first FIN that does not contradict what was handed on
+    /// counts.
+    fn end_at(&mut self, end: i64) {
+        let Some(end) = u64::try_from(end).ok().filter(|&end| end >= self.next) else { return };
+        if self.fin == u64::MAX {
             self.fin = end;
             self.drop_behind(end);
         }
+    }
+
+    /// Cuts off what lies behind the FIN.
+    fn trim_back<'a>(&mut self, start: u64, payload: &'a [u8], len: u64) -> (&'a [u8], u64) {
+        let end = start + len;
         if end <= self.fin {
             return (payload, len);
         }
@@ -362,30 +374,23 @@ impl StreamReassembler {
             if !payload.is_empty() {
                 self.deliver(payload, segment.packet, sink);
             }
+            self.give_up_cut_off(cut_off, sink);
         } else {
-            self.queue(start, payload, segment);
+            self.queue(start, payload, cut_off, segment);
             self.drain(sink);
-        }
-        // What the snap length cut off at the front of the stream will not come.
-        if cut_off > 0 && self.next == start + payload.len() as u64 {
-            let upto = self.queue_start().min(start + len);
-            self.give_up_until(upto, GapReason::Snaplen, sink);
         }
         self.enforce_limits(config, sink);
     }
 
     /// Keeps bytes for later; the first copy of a byte stays.
-    fn queue(&mut self, start: u64, payload: &[u8], segment: &Segment<'_>) {
+    fn queue(&mut self, start: u64, payload: &[u8], cut_off: u64, segment: &Segment<'_>) {
         let rare = self.rare.get_or_insert_default();
-        if rare.queue.is_empty() {
-            rare.next_hole(segment.ts);
-        }
         if start > self.next {
             rare.stats.out_of_order_segments += 1;
         }
-        let overlap = rare.queue.insert(start, payload, segment.packet);
+        let overlap = rare.queue.insert(start, payload, cut_off, segment.packet);
         let is_new = overlap.repeated < payload.len() as u64;
-        rare.hole_segments = rare.hole_segments.saturating_add(u32::from(is_new));
+        rare.hole.segments = rare.hole.segments.saturating_add(u32::from(is_new));
         if overlap.repeated > 0 {
             rare.stats.retransmitted_bytes += overlap.repeated;
             rare.stats.retransmitted_segments += 1;
@@ -404,17 +409,21 @@ impl StreamReassembler {
     fn drain(&mut self, sink: &mut impl StreamSink) {
         while let Some(rare) = &mut self.rare {
             let Some(first) = rare.queue.pop_until(self.next) else { break };
-            // Another hole is the first one now; its grace counts from here.
-            rare.hole_acked = None;
-            rare.hole_segments = u32::try_from(rare.queue.len()).unwrap_or(u32::MAX);
             let bytes = slice(&first.bytes, self.next - first.start, first.bytes.len() as u64);
             if !bytes.is_empty() {
                 self.deliver(bytes, first.packet, sink);
+                self.give_up_cut_off(first.cut_off, sink);
             }
         }
         if self.rare.as_ref().is_none_or(|rare| rare.queue.is_empty()) {
             self.flags &= !QUEUED;
         }
+    }
+
+    /// Gives up what the snap length cut off behind the bytes just handed on: it will not come.
+    fn give_up_cut_off(&mut self, cut_off: u64, sink: &mut impl StreamSink) {
+        let upto = self.next.saturating_add(cut_off).min(self.queue_start()).min(self.fin);
+        self.pass_gap(upto, GapReason::Snaplen, sink);
     }
 
     fn deliver(&mut self, bytes: &[u8], packet: u64, sink: &mut impl StreamSink) {
@@ -426,7 +435,14 @@ impl StreamReassembler {
     /// Gives up every hole in front of offset `upto` and hands on what is queued between them.
     fn give_up_until(&mut self, upto: u64, reason: GapReason, sink: &mut impl StreamSink) {
         while self.next < upto {
-            let end = self.queue_start().min(upto);
+            self.pass_gap(self.queue_start().min(upto), reason, sink);
+            self.drain(sink);
+        }
+    }
+
+    /// Hands on the gap in front of offset `end`, if there is one, and nothing else.
+    fn pass_gap(&mut self, end: u64, reason: GapReason, sink: &mut impl StreamSink) {
+        if self.next < end {
             let gap = Gap { offset: self.next, len: end - self.next, reason };
             self.count_gap(gap);
             if self.flags & SKIP == 0 {
@@ -434,7 +450,6 @@ impl StreamReassembler {
             }
             self.next = end;
             self.next_seq = self.next_seq.wrapping_add(low_half(gap.len));
-            self.drain(sink);
         }
     }
 
@@ -478,21 +493,23 @@ impl StreamReassembler {
         while let Some(end) = self.hole_end() {
             let rare = self.rare.get_or_insert_default();
             rare.acked = acked;
+            if rare.hole.start != self.next {
+                let segments = u32::try_from(rare.queue.len()).unwrap_or(u32::MAX);
+                rare.hole = Hole { start: self.next, since: ts, segments, acked: None };
+            }
+            let hole = &mut rare.hole;
             let reason = if acked >= end {
-                let age = ts.saturating_sub(*rare.hole_acked.get_or_insert(ts));
-                let overtaken = rare.hole_segments > config.reorder_segments;
+                let age = ts.saturating_sub(*hole.acked.get_or_insert(ts));
+                let overtaken = hole.segments > config.reorder_segments;
                 let is_over = age >= config.hole_timeout || (age >= config.ack_grace && overtaken);
                 is_over.then_some(GapReason::Acked)
             } else {
-                let age = ts.saturating_sub(rare.hole_since);
+                let age = ts.saturating_sub(hole.since);
                 let is_over = age >= config.hole_timeout && !rare.queue.is_empty();
                 is_over.then_some(GapReason::Timeout)
             };
             let Some(reason) = reason else { return };
             self.give_up_until(end, reason, sink);
-            if let Some(rare) = &mut self.rare {
-                rare.next_hole(ts);
-            }
         }
     }
 

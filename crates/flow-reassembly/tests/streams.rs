@@ -7,7 +7,7 @@ mod wire;
 
 use std::sync::{Arc, Mutex};
 
-use flow_core::{EndReason, FlowEvent, FlowSide, FlowStats, Gap, Timestamp};
+use flow_core::{EndReason, FlowEvent, FlowSide, FlowStats, FlowTrackerConfig, Gap, Timestamp};
 use flow_reassembly::{
     BufferedReassemblerFactory, FlowDriver, OverflowPolicy, Reassembler, ReassemblerFactory,
     Segment, StreamConfig, StreamReassembler, StreamSink,
@@ -251,6 +251,42 @@ fn c5_payload_of_a_reset_is_not_stream_data() {
 #[test]
 fn hole_timer() {
     check("> PA 5 0 BB\n+9000 > A 0 0\n+1001 > A 0 0\n> PA 0 0 AAAAA", "[5 timeout]BB", "");
+}
+
+#[test]
+fn hole_timer_counts_from_the_hole_and_not_from_the_first_reordering() {
+    check(
+        "> PA 5 0 BBBBB\n+9900 > PA 15 0 DDDDD\n> PA 0 0 AAAAA\n+110 < A 0 10\n> PA 10 0 CCCCC",
+        "AAAAABBBBBCCCCCDDDDD",
+        "",
+    );
+}
+
+#[test]
+fn c7_fin_on_a_segment_from_the_past_does_not_cut_the_stream() {
+    check("> PA 0 0 AAAAA\n> PA 5 0 BBBBB\n> FPA 0 0 AAAAA\n> PA 10 0 CC", "AAAAABBBBBCC", "");
+}
+
+#[test]
+fn b16_payload_cut_by_the_snap_length_out_of_order() {
+    check("> PA 10 0 BB len=5\n> PA 15 0 CC\n> PA 0 0 AAAAAAAAAA", "AAAAAAAAAABB[3 snaplen]CC", "");
+}
+
+#[test]
+fn tracker_limits_reach_the_reassemblers() {
+    let mut config = FlowTrackerConfig::default();
+    config.max_reassembler_buffer = Some(4);
+    config.overflow_policy = OverflowPolicy::DropFlow;
+    let factory = BufferedReassemblerFactory::default();
+    let mut driver = FlowDriver::new(Wire, factory).with_config(config);
+    let script = format!("{HANDSHAKE}> PA 0 0 AAAAA");
+    let ended = frames(&script, [0, 0]).iter().fold(None, |ended, frame| {
+        driver.track(frame.view()).fold(ended, |ended, event| match event {
+            FlowEvent::Ended { reason, .. } => Some(reason),
+            _ => ended,
+        })
+    });
+    assert_eq!(ended, Some(EndReason::BufferOverflow));
 }
 
 #[test]

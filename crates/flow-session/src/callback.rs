@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use flow_core::{EndReason, FlowSide, TcpSideStats, Timestamp};
+use flow_core::{EndReason, FlowSide, FlowTrackerConfig, TcpSideStats, Timestamp};
 use flow_reassembly::{Reassembler, ReassemblerFactory, Segment, StreamConfig};
 
 use crate::session::{Moment, Session, SessionOutput};
@@ -113,6 +113,12 @@ where
     P: SessionParser,
     H: Send + Sync + 'static,
 {
+    fn configure(&mut self, config: &FlowTrackerConfig) {
+        if let Some(bytes) = config.max_reassembler_buffer {
+            self.with(|_, shared| shared.config.max_buffer = bytes);
+        }
+    }
+
     fn segment(&mut self, seq: u32, payload: &[u8]) {
         self.handle(&Segment::plain(seq, payload));
     }
