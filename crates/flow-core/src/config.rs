@@ -14,7 +14,8 @@ pub struct FlowTrackerConfig {
     /// Rationale: outlasts the first retransmissions of a SYN (1, 3, 7, 15 s) without letting a
     /// scan fill the table.
     pub idle_timeout_syn: Duration,
-    /// A TCP flow of which a side has finished ends after this long without a packet.
+    /// A TCP flow of which both sides have finished, but not acknowledged it, ends after this long
+    /// without a packet.
     ///
     /// Rationale: Linux keeps FIN-WAIT-2 for 60 s.
     pub idle_timeout_closing: Duration,
@@ -38,7 +39,7 @@ pub struct FlowTrackerConfig {
     pub max_flows: usize,
     /// Flows the table has room for from the start.
     pub initial_capacity: usize,
-    /// Timeouts are looked at this often, and are exact to this.
+    /// Timeouts are looked at this often, and are exact to this; a millisecond at least.
     pub sweep_interval: Duration,
     /// Whether [`track`](crate::FlowTracker::track) looks at timeouts by itself as packet time
     /// passes.

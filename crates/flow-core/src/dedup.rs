@@ -11,7 +11,7 @@ use crate::{PacketView, Timestamp};
 /// that copies a packet as it comes in and as it goes out.
 ///
 /// A frame is a duplicate if one with the same bytes and wire length was kept at most `window`
-/// before it and at most `capacity` frames ago. Frames are compared by a seeded 64-bit hash.
+/// apart from it and at most `capacity` frames ago. Frames are compared by a seeded 64-bit hash.
 pub struct Dedup {
     window: Duration,
     capacity: usize,
@@ -44,7 +44,8 @@ impl Dedup {
     /// Whether this frame is new. If not, it counts as dropped.
     pub fn keep(&mut self, view: PacketView<'_>) -> bool {
         while let Some(&(ts, _)) = self.recent.front() {
-            let old = view.timestamp.saturating_sub(ts) > self.window;
+            let apart = view.timestamp.saturating_sub(ts).max(ts.saturating_sub(view.timestamp));
+            let old = apart > self.window;
             if !old && self.recent.len() < self.capacity.max(1) {
                 break;
             }

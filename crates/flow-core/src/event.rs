@@ -103,10 +103,12 @@ pub enum EndReason {
     ParseError,
     /// The packets came to an end.
     EndOfInput,
+    /// A new connection of the same endpoints began before this one was seen to end.
+    Replaced,
 }
 
 /// The name in lower case: `fin`, `rst`, `timeout`, `evicted`, `overflow`, `parse_error`,
-/// `eof`.
+/// `eof`, `replaced`.
 impl fmt::Display for EndReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -117,6 +119,7 @@ impl fmt::Display for EndReason {
             Self::BufferOverflow => "overflow",
             Self::ParseError => "parse_error",
             Self::EndOfInput => "eof",
+            Self::Replaced => "replaced",
         })
     }
 }

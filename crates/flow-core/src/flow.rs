@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use crate::tcp_state::Tcp;
+use crate::timers::Timer;
 use crate::{
     Encapsulation, EndReason, FlowSide, FlowState, FlowStats, FlowTrackerConfig, HistoryString,
     L4Proto, Orientation, TcpSideStats, TcpStats, Timestamp, Traffic,
@@ -22,6 +23,9 @@ pub struct Flow<K, S> {
     pub(crate) initiator: Orientation,
     /// The close that the flow lingers after.
     pub(crate) closed: Option<EndReason>,
+    pub(crate) closed_at: Timestamp,
+    /// Whether `Established` was reported.
+    pub(crate) established: bool,
     pub(crate) idle_timeout: Option<Duration>,
     /// The tick of the flow's live timer.
     pub(crate) timer: u64,
@@ -170,6 +174,17 @@ impl<K, S> Flow<K, S> {
         stats
     }
 
+    /// Whether this is the flow's live timer.
+    pub(crate) fn has(&self, timer: &Timer) -> bool {
+        self.timer == timer.tick && self.low_id() == timer.id
+    }
+
+    /// What timers know of the flow's number.
+    #[allow(clippy::cast_possible_truncation, reason = "the low half is taken")]
+    pub(crate) const fn low_id(&self) -> u32 {
+        self.id as u32
+    }
+
     /// The side that a packet of this orientation comes from.
     pub(crate) fn side_of(&self, orientation: Orientation) -> FlowSide {
         if orientation == self.initiator { FlowSide::Initiator } else { FlowSide::Responder }
@@ -177,14 +192,20 @@ impl<K, S> Flow<K, S> {
 
     /// When the flow ends if no packet comes.
     pub(crate) fn deadline(&self, config: &FlowTrackerConfig) -> Timestamp {
-        let timeout = match (self.closed, self.state) {
-            (Some(EndReason::Rst), _) => config.reset_linger.min(config.close_linger),
-            (Some(_), _) => config.close_linger,
-            (None, FlowState::SynSent | FlowState::SynReceived) => {
+        let linger = match self.closed {
+            Some(EndReason::Rst) => Some(config.reset_linger.min(config.close_linger)),
+            Some(_) => Some(config.close_linger),
+            None => None,
+        };
+        if let Some(linger) = linger {
+            return self.closed_at.saturating_add(linger);
+        }
+        let timeout = match self.state {
+            FlowState::SynSent | FlowState::SynReceived => {
                 config.idle_timeout_syn.min(self.idle_timeout.unwrap_or(Duration::MAX))
             }
-            (None, FlowState::ClosingTcp) => config.idle_timeout_closing,
-            (None, _) => self.idle_timeout.unwrap_or(match self.l4 {
+            FlowState::ClosingTcp => config.idle_timeout_closing,
+            _ => self.idle_timeout.unwrap_or(match self.l4 {
                 Some(L4Proto::Tcp) => config.idle_timeout_tcp,
                 Some(L4Proto::Udp) => config.idle_timeout_udp,
                 _ => config.idle_timeout_other,

@@ -4,10 +4,10 @@ use crate::FlowSide;
 
 /// What happened in a flow, in the letters of the `history` field of Zeek's `conn.log`.
 ///
-/// `S` SYN, `H` SYN-ACK, `A` pure ACK, `D` payload, `F` FIN, `R` reset, `T` retransmitted payload,
-/// `W` zero window, `Q` more than one of SYN, FIN, RST, `I` packet with inconsistent flags, `G`
-/// gap; upper case from the initiator, lower case from the responder. `^` says that the sides
-/// were swapped. A letter is noted at its first occurrence only, so the string is bounded by
+/// `S` SYN, `H` SYN-ACK, `A` pure ACK, `D` payload, `F` FIN, `R` reset, `W` zero window, `Q` flags
+/// that do not go together; upper case from the initiator, lower case from the responder. The
+/// alphabet also has `T` retransmitted payload, `I` inconsistent packet, `G` gap and `^` sides
+/// swapped, which the tracker does not note by itself. A letter is noted at its first occurrence only, so the string is bounded by
 /// the alphabet.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct HistoryString {

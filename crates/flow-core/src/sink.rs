@@ -69,6 +69,9 @@ pub struct TrackedPacket<'a> {
     pub tcp: Option<&'a TcpInfo>,
     /// Whether a host would accept it; always accepted if it is not TCP.
     pub verdict: Verdict,
+    /// Its sender goes on at a sequence number that does not follow from what was seen before:
+    /// what lies between is lost, if it ever was.
+    pub resync: bool,
 }
 
 /// Collects events: the sink behind [`FlowTracker::track`](crate::FlowTracker::track).

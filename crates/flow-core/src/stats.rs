@@ -132,7 +132,7 @@ impl TcpStats {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TcpSideStats {
-    /// Bytes delivered in order.
+    /// Bytes handed on in order.
     pub delivered_bytes: u64,
     /// Segments with payload that had been delivered or queued before, in whole or in part.
     pub retransmitted_segments: u64,
@@ -148,21 +148,24 @@ pub struct TcpSideStats {
     pub gaps: [u64; GapReason::ALL.len()],
     /// Bytes of these holes.
     pub gap_bytes: [u64; GapReason::ALL.len()],
-    /// Bytes that arrived after their hole had been given up.
+    /// Bytes that arrived after their hole, one of the last 16, had been given up.
     pub late_bytes: u64,
     /// Bytes from before the point at which a midstream pick-up began.
     pub before_start_bytes: u64,
     /// Bytes behind the FIN.
     pub beyond_fin_bytes: u64,
-    /// Captured bytes that were neither delivered nor repeats, because the flow ended first or
-    /// its parser did not want them.
+    /// Captured bytes that were not handed on, because their parser wanted no more of this side or
+    /// because the other side did not take the data of a SYN. Not counted any more once a parser
+    /// that wants neither side was let go. Holes among unwanted bytes are not followed.
     pub undelivered_bytes: u64,
     /// Payload bytes that the snap length cut off.
     pub truncated_bytes: u64,
-    /// Keep-alive probes (RFC 9293 section 3.8.4).
+    /// Keep-alive probes (RFC 9293 section 3.8.4). A single byte that is sent again looks the same.
     pub keep_alives: u64,
     /// SYNs with the same sequence number as one before.
     pub syn_retransmissions: u64,
+    /// Times that the sender went on at a number that did not follow from what came before.
+    pub resyncs: u64,
     /// Acknowledgments by the other side of bytes that the capture had not seen.
     pub acks_unseen: u64,
     /// Segments that a host would not have accepted, by [`RejectReason`](crate::RejectReason) in
@@ -187,6 +190,7 @@ impl TcpSideStats {
             (&mut self.truncated_bytes, other.truncated_bytes),
             (&mut self.keep_alives, other.keep_alives),
             (&mut self.syn_retransmissions, other.syn_retransmissions),
+            (&mut self.resyncs, other.resyncs),
             (&mut self.acks_unseen, other.acks_unseen),
         ];
         let gaps = self.gaps.iter_mut().zip(other.gaps);
@@ -228,6 +232,8 @@ pub struct TrackerStats {
     pub skipped_fragments: u64,
     /// Packets of protocols that have no flows.
     pub skipped_no_flow: u64,
+    /// Packets that [`Dedup`](crate::Dedup) had seen before.
+    pub skipped_duplicates: u64,
 }
 
 impl TrackerStats {
@@ -239,6 +245,7 @@ impl TrackerStats {
             + self.skipped_malformed
             + self.skipped_fragments
             + self.skipped_no_flow
+            + self.skipped_duplicates
     }
 
     pub(crate) const fn skip(&mut self, reason: SkipReason) {

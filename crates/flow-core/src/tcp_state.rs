@@ -88,6 +88,8 @@ pub(crate) enum Note {
     None,
     SynRetransmission,
     AckUnseen,
+    /// The sender goes on at a number that does not follow from what came before.
+    Resync,
 }
 
 /// What kind of segment it is, by its flags.
@@ -133,6 +135,11 @@ impl Tcp {
     pub(crate) fn stream_start(&self, side: FlowSide) -> Option<u32> {
         let end = self.end(side);
         end.has(SYN).then(|| end.isn.wrapping_add(1))
+    }
+
+    /// Whether the SYN of a side was captured, or is known from its SYN-ACK.
+    pub(crate) fn has_handshake(&self) -> bool {
+        self.ends.iter().any(|end| end.has(SYN))
     }
 
     /// The highest acknowledgment that `side` sent.
@@ -216,9 +223,7 @@ impl Tcp {
             let note = if mine.has(ACKED) { Note::SynRetransmission } else { Note::None };
             return Outcome { note, ..accept(state) };
         }
-        let acks_syn = peer.has(SYN)
-            && !seq_before(info.ack, peer.isn.wrapping_add(1))
-            && !seq_before(peer.next, info.ack);
+        let acks_syn = peer.has(SYN) && peer.has_sent_all_of(info.ack);
         match state {
             // The first packet captured: the SYN is known from what it acknowledges.
             FlowState::Active => {
@@ -255,8 +260,11 @@ impl Tcp {
                 self.candidate = Some(Candidate { side, isn: info.seq });
                 reject(RejectReason::SynInEstablished, state)
             }
-            _ if state.is_terminal() || chosen.is_some() => reuse(state),
-            _ => reject(RejectReason::SynInEstablished, state),
+            _ if state.is_terminal() || chosen.is_some() || mine.has(FIN) => reuse(state),
+            _ => {
+                self.candidate = Some(Candidate { side, isn: info.seq });
+                reject(RejectReason::SynInEstablished, state)
+            }
         }
     }
 
@@ -265,10 +273,8 @@ impl Tcp {
     /// was seen to have sent: the capture may have missed an ACK.
     fn rst(&mut self, state: FlowState, side: FlowSide, info: &TcpInfo) -> Outcome {
         let (mine, peer) = (*self.end(side), *self.end(side.other()));
-        let acks_syn = info.flags.contains(TcpFlags::ACK)
-            && peer.has(SYN)
-            && !seq_before(info.ack, peer.isn.wrapping_add(1))
-            && !seq_before(peer.next, info.ack);
+        let acks_syn =
+            info.flags.contains(TcpFlags::ACK) && peer.has(SYN) && peer.has_sent_all_of(info.ack);
         let exact = match state {
             _ if state.is_terminal() => return accept(state),
             FlowState::SynSent if !mine.has(SYN) => {
@@ -305,7 +311,7 @@ impl Tcp {
     /// The sender of a reset that goes on has never sent it: the reset was forged.
     fn after_reset(&mut self, side: FlowSide, info: &TcpInfo, len: u32) -> Outcome {
         match self.before_reset {
-            Some((sender, before)) if sender == side && before != FlowState::Active => {
+            Some((sender, before)) if sender == side => {
                 let outcome = self.ack(before, side, info, len);
                 if outcome.verdict == Verdict::Accept {
                     self.before_reset = None;
@@ -323,32 +329,70 @@ impl Tcp {
 
     fn ack(&mut self, state: FlowState, side: FlowSide, info: &TcpInfo, len: u32) -> Outcome {
         let peer_side = side.other();
-        if let Some(reason) = self.refuse(side, info, len) {
-            return reject(reason, state);
+        if self.begins_candidate(side, info) {
+            return reuse(state);
         }
-        if let Some(Candidate { side: of, isn }) = self.candidate {
-            // The client acknowledges the other one of two SYN-ACKs.
-            if of == peer_side && state == FlowState::SynReceived && isn.wrapping_add(1) == info.ack
-            {
-                let peer = self.end_mut(peer_side);
-                (peer.isn, peer.next) = (isn, info.ack);
-                self.candidate = None;
-            }
+        let peer = *self.end(peer_side);
+        if state == FlowState::SynSent
+            && peer.has(SYN)
+            && !self.end(side).has(SYN)
+            && !peer.has_sent_all_of(info.ack)
+        {
+            // RFC 9293 section 3.10.7.3: it acknowledges something else than the SYN.
+            return reject(RejectReason::BadAck, state);
         }
+        let resync = match self.refuse(side, info, len) {
+            Ok(resync) => resync,
+            Err(reason) => return reject(reason, state),
+        };
+        self.settle_candidate(state, peer_side, info);
         let peer = *self.end(peer_side);
         let mine = self.end_mut(side);
         let unseen = mine.acknowledge(info, &peer);
-        mine.advance(info, len, &peer);
-        if info.flags.contains(TcpFlags::FIN) && !mine.has(FIN) {
-            mine.fin = info.seq.wrapping_add(len);
+        let end = info.seq.wrapping_add(len);
+        if info.flags.contains(TcpFlags::FIN)
+            && !mine.has(FIN)
+            && !(mine.has(SENT) && seq_before(end, mine.next))
+        {
+            mine.fin = end;
             mine.flags |= FIN;
         }
+        mine.advance(info, len, &peer);
         let state = match state {
             FlowState::Closed | FlowState::Aborted => state,
             _ => self.closing().unwrap_or(FlowState::Established),
         };
-        let note = if unseen { Note::AckUnseen } else { Note::None };
+        let note = match (resync, unseen) {
+            (true, _) => Note::Resync,
+            (false, true) => Note::AckUnseen,
+            (false, false) => Note::None,
+        };
         Outcome { note, ..accept(state) }
+    }
+
+    /// Whether the segment continues a SYN or SYN-ACK that was turned down, in a capture of one
+    /// direction only: there, nobody else could show that it was taken up.
+    fn begins_candidate(&self, side: FlowSide, info: &TcpInfo) -> bool {
+        let one_sided = !self.end(side.other()).has(ACKED);
+        self.candidate.is_some_and(|candidate| {
+            one_sided && candidate.side == side && candidate.isn.wrapping_add(1) == info.seq
+        })
+    }
+
+    /// What the other side makes of a second SYN or SYN-ACK that `side` sent, by this ACK.
+    fn settle_candidate(&mut self, state: FlowState, side: FlowSide, info: &TcpInfo) {
+        let Some(candidate) = self.candidate.filter(|candidate| candidate.side == side) else {
+            return;
+        };
+        let takes_it = candidate.isn.wrapping_add(1) == info.ack;
+        if takes_it && state == FlowState::SynReceived {
+            let end = self.end_mut(side);
+            (end.isn, end.next) = (candidate.isn, info.ack);
+        }
+        if state != FlowState::SynSent && (!takes_it || state == FlowState::SynReceived) {
+            // Anything else is a challenge ACK (RFC 5961 section 4.2): it goes on as before.
+            self.candidate = None;
+        }
     }
 
     /// The state that the FINs seen make, if any was seen.
@@ -362,23 +406,24 @@ impl Tcp {
         }
     }
 
-    /// Why a host would drop this segment, which has the ACK flag and neither SYN nor RST.
-    fn refuse(&mut self, side: FlowSide, info: &TcpInfo, len: u32) -> Option<RejectReason> {
+    /// Why a host would drop this segment, which has the ACK flag and neither SYN nor RST; if it
+    /// would not, whether the segment begins anew at another number.
+    fn refuse(&mut self, side: FlowSide, info: &TcpInfo, len: u32) -> Result<bool, RejectReason> {
         let peer = *self.end(side.other());
         let mine = self.end_mut(side);
         if mine.has(SYN) && !mine.has(SYN_INFERRED) && info.options.signed && !mine.has(SIGNED) {
-            return Some(RejectReason::Md5Unexpected);
+            return Err(RejectReason::Md5Unexpected);
         }
         let negotiated = mine.has(TIMESTAMPS) && (peer.has(TIMESTAMPS) || !peer.has(SYN));
         if let (true, Some((now, _)), true) = (negotiated, info.options.timestamps, len > 0) {
             // One tick of tolerance: Linux has it too.
             let is_new = !peer.has(ACKED) || !seq_before(info.seq, peer.acked);
             if is_new && seq_before(now, mine.ts_recent.wrapping_sub(1)) {
-                return Some(RejectReason::PawsOld);
+                return Err(RejectReason::PawsOld);
             }
         }
         if !mine.has(SENT) {
-            return None;
+            return Ok(false);
         }
         // What the other side acknowledges was sent, whether captured or not.
         let expected = match peer.has(ACKED) && seq_before(mine.next, peer.acked) {
@@ -390,19 +435,19 @@ impl Tcp {
         let window = if peer.window == 0 { ASSUMED_WINDOW } else { peer.window };
         // Old data is never dangerous; no window is larger than 2^30.
         if behind <= 1 << 30 || ahead <= window {
-            return None;
+            return Ok(false);
         }
-        let vouched = mine.has(STRAY)
-            && (info.seq.wrapping_sub(mine.stray) <= STRAY_SPAN
-                || mine.stray.wrapping_sub(info.seq) <= STRAY_SPAN);
+        // A second segment vouches for the first only where the other side, whose acknowledgment
+        // would, was never heard.
+        let vouched = mine.has(STRAY) && near(info.seq, mine.stray) && !peer.has(ACKED);
         if vouched {
             mine.flags &= !STRAY;
             mine.next = info.seq;
-            return None;
+            return Ok(true);
         }
         mine.stray = info.seq.wrapping_add(len);
         mine.flags |= STRAY;
-        Some(RejectReason::OutOfWindow)
+        Err(RejectReason::OutOfWindow)
     }
 
     /// Takes down a SYN or SYN-ACK that `side` sent.
@@ -439,9 +484,19 @@ impl Tcp {
     }
 }
 
+/// Whether two sequence numbers are close enough to vouch for each other.
+fn near(a: u32, b: u32) -> bool {
+    a.wrapping_sub(b) <= STRAY_SPAN || b.wrapping_sub(a) <= STRAY_SPAN
+}
+
 impl End {
     fn has(&self, flag: u16) -> bool {
         self.flags & flag != 0
+    }
+
+    /// Whether `ack` acknowledges its SYN and nothing that was not sent.
+    fn has_sent_all_of(&self, ack: u32) -> bool {
+        !seq_before(ack, self.isn.wrapping_add(1)) && !seq_before(self.next, ack)
     }
 
     fn has_acked(&self, seq: u32) -> bool {
@@ -460,7 +515,9 @@ impl End {
         self.window = self.window.max(u32::from(info.window) << scale);
         let unseen = peer.has(SENT) && seq_before(peer.next, info.ack);
         // Nobody acknowledges more than the window it gave; a wild number must not stick.
-        let wild = unseen && info.ack.wrapping_sub(peer.next) > self.window.max(ASSUMED_WINDOW);
+        let wild = unseen
+            && info.ack.wrapping_sub(peer.next) > self.window.max(ASSUMED_WINDOW)
+            && !(peer.has(STRAY) && near(info.ack, peer.stray));
         if !wild && (!self.has(ACKED) || seq_before(self.acked, info.ack)) {
             self.acked = info.ack;
             self.flags |= ACKED;
@@ -473,7 +530,10 @@ impl End {
         let fin = u32::from(info.flags.contains(TcpFlags::FIN));
         let past = info.seq.wrapping_add(len).wrapping_add(fin);
         // RFC 7323 section 4.3: only what is next in line moves the timestamp.
-        let in_line = peer.has(ACKED) && !seq_before(peer.acked, info.seq);
+        let in_line = match peer.has(ACKED) {
+            true => !seq_before(peer.acked, info.seq),
+            false => !self.has(SENT) || !seq_before(self.next, info.seq),
+        };
         if let (true, Some((value, _))) = (in_line && self.has(TIMESTAMPS), info.options.timestamps)
             && seq_before(self.ts_recent, value)
         {

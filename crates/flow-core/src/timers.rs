@@ -10,29 +10,35 @@ use crate::Timestamp;
 ///          [..]  [..]  [..]     [..]      (slot, tick) of every armed timer
 /// ```
 ///
-/// Every live flow has one timer whose tick it remembers; a timer that fires with another tick
-/// than its flow remembers is a leftover and is dropped. Deadlines beyond the horizon wait in
+/// Every live flow has one timer whose tick it remembers; a timer of another flow or tick than
+/// that is a leftover and is dropped. Deadlines beyond the horizon wait in
 /// the last bucket and are armed anew from there. So the work is one step per flow and timeout,
 /// however many packets came between.
 pub(crate) struct TimerWheel {
     buckets: Vec<Vec<Timer>>,
     interval: u64,
     now: u64,
+    len: usize,
 }
 
 #[derive(Clone, Copy)]
 pub(crate) struct Timer {
     pub(crate) slot: u32,
+    /// The low half of the flow's number: slots are used again.
+    pub(crate) id: u32,
     pub(crate) tick: u64,
 }
 
 /// Buckets of the wheel: with the default interval of a second, more than the longest timeout.
 const BUCKETS: u64 = 512;
 
+/// The shortest interval, in nanoseconds: a shorter one would only cost time.
+const MIN_INTERVAL: u64 = 1_000_000;
+
 impl TimerWheel {
     pub(crate) fn new(interval: Duration) -> Self {
-        let interval = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX).max(1);
-        Self { buckets: (0..BUCKETS).map(|_| Vec::new()).collect(), interval, now: 0 }
+        let interval = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX).max(MIN_INTERVAL);
+        Self { buckets: (0..BUCKETS).map(|_| Vec::new()).collect(), interval, now: 0, len: 0 }
     }
 
     /// The first tick at which `deadline` has passed.
@@ -46,13 +52,14 @@ impl TimerWheel {
     }
 
     /// Arms a timer for `deadline` and gives the tick it will fire at, possibly an earlier one.
-    pub(crate) fn arm(&mut self, slot: u32, deadline: Timestamp) -> u64 {
+    pub(crate) fn arm(&mut self, slot: u32, id: u32, deadline: Timestamp) -> u64 {
         let tick = self.tick_of(deadline).clamp(self.now + 1, self.now + BUCKETS - 1);
-        self.bucket(tick).push(Timer { slot, tick });
+        self.bucket(tick).push(Timer { slot, id, tick });
+        self.len += 1;
         tick
     }
 
-    /// Takes every timer due at `now` and moves the wheel there.
+    /// Takes every timer due at `now` into `fired`, which is empty, and moves the wheel there.
     pub(crate) fn advance(&mut self, now: Timestamp, fired: &mut Vec<Timer>) {
         let target = now.as_nanos() / self.interval;
         if target <= self.now {
@@ -62,7 +69,22 @@ impl TimerWheel {
         for tick in first..=target {
             fired.append(self.bucket(tick));
         }
+        self.len -= fired.len();
         self.now = target;
+    }
+
+    /// Timers armed, leftovers included.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Drops the timers that are not `live`.
+    pub(crate) fn retain(&mut self, mut live: impl FnMut(&Timer) -> bool) {
+        for bucket in &mut self.buckets {
+            bucket.retain(&mut live);
+            bucket.shrink_to(2 * bucket.len());
+        }
+        self.len = self.buckets.iter().map(Vec::len).sum();
     }
 
     #[allow(clippy::cast_possible_truncation, reason = "the remainder is below BUCKETS")]
@@ -87,7 +109,7 @@ mod tests {
     fn fires_once_after_the_deadline() {
         let mut wheel = TimerWheel::new(Duration::from_secs(1));
         assert!(fired_at(&mut wheel, 100).is_empty());
-        wheel.arm(7, Timestamp::new(105, 500));
+        wheel.arm(7, 0, Timestamp::new(105, 500));
         assert!(fired_at(&mut wheel, 105).is_empty());
         assert_eq!(fired_at(&mut wheel, 106), [7]);
         assert!(fired_at(&mut wheel, 2_000).is_empty());
@@ -97,7 +119,7 @@ mod tests {
     fn a_jump_of_years_fires_everything_once() {
         let mut wheel = TimerWheel::new(Duration::from_secs(1));
         for slot in 0..1000 {
-            wheel.arm(slot, Timestamp::new(slot, 0));
+            wheel.arm(slot, 0, Timestamp::new(slot, 0));
         }
         let mut fired = fired_at(&mut wheel, 2_000_000_000);
         fired.sort_unstable();
@@ -107,7 +129,7 @@ mod tests {
     #[test]
     fn a_deadline_beyond_the_horizon_fires_early_and_not_late() {
         let mut wheel = TimerWheel::new(Duration::from_secs(1));
-        let tick = wheel.arm(1, Timestamp::new(1_000_000, 0));
+        let tick = wheel.arm(1, 0, Timestamp::new(1_000_000, 0));
         assert_eq!(tick, BUCKETS - 1);
         assert_eq!(fired_at(&mut wheel, 600), [1]);
     }
@@ -116,7 +138,7 @@ mod tests {
     fn time_that_goes_back_fires_nothing() {
         let mut wheel = TimerWheel::new(Duration::from_secs(1));
         assert!(fired_at(&mut wheel, 100).is_empty());
-        wheel.arm(1, Timestamp::new(50, 0));
+        wheel.arm(1, 0, Timestamp::new(50, 0));
         assert!(fired_at(&mut wheel, 60).is_empty());
         assert_eq!(fired_at(&mut wheel, 101), [1]);
     }

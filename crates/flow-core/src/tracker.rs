@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::fmt;
+use std::hash::Hash;
 use std::time::Duration;
 
 use crate::flow::{Details, Flow};
@@ -33,7 +34,7 @@ pub struct FlowTracker<E: FlowExtractor, S = ()> {
     /// Closed flows in the order of their closing: the first to make room.
     lingering: VecDeque<Handle>,
     /// All flows, least recently seen first, as they were when the table was last found full.
-    eviction: VecDeque<(Timestamp, Handle)>,
+    eviction: VecDeque<Handle>,
     fired: Vec<Timer>,
     queue: EventQueue<E::Key>,
     init: Init<E::Key, S>,
@@ -44,12 +45,25 @@ pub struct FlowTracker<E: FlowExtractor, S = ()> {
     stats: TrackerStats,
 }
 
+impl Handle {
+    /// Whether the flow still lingers after the close for which it was noted.
+    fn lingers_in<K: Eq + Hash, S>(&self, table: &FlowTable<K, S>) -> bool {
+        let flow = table.get(self.slot).filter(|flow| flow.id == self.id);
+        flow.is_some_and(|flow| flow.closed.is_some() && flow.closed_at == self.time)
+    }
+}
+
+/// Leftovers of flows that ended which timers and queues may hold besides as many as there are
+/// flows.
+const SLACK: usize = 4_096;
+
 type Init<K, S> = Box<dyn FnMut(&K) -> S + Send>;
 type IdleTimeout<K> = Box<dyn Fn(&K, Option<L4Proto>) -> Option<Duration> + Send + Sync>;
 
-/// A slot and the flow that was in it.
+/// A slot, the flow that was in it, and the time for which it was noted.
 #[derive(Clone, Copy)]
 struct Handle {
+    time: Timestamp,
     slot: u32,
     id: u64,
 }
@@ -157,8 +171,9 @@ impl<E: FlowExtractor, S> FlowTracker<E, S> {
         self.now = self.now.max(now);
         let mut fired = std::mem::take(&mut self.fired);
         self.timers.advance(now, &mut fired);
-        for Timer { slot, tick } in fired.drain(..) {
-            let Some(flow) = self.table.get_mut(slot).filter(|flow| flow.timer == tick) else {
+        for timer in fired.drain(..) {
+            let slot = timer.slot;
+            let Some(flow) = self.table.get_mut(slot).filter(|flow| flow.has(&timer)) else {
                 continue;
             };
             let deadline = flow.deadline(&self.config);
@@ -170,7 +185,7 @@ impl<E: FlowExtractor, S> FlowTracker<E, S> {
                 });
                 self.end(slot, reason, now, sink);
             } else {
-                flow.timer = self.timers.arm(slot, deadline);
+                flow.timer = self.timers.arm(slot, flow.low_id(), deadline);
             }
         }
         self.fired = fired;
@@ -265,6 +280,13 @@ impl<E: FlowExtractor, S> FlowTracker<E, S> {
         self.extractor
     }
 
+    /// Counts a packet that was left out before it came here, so that packet numbers stay those
+    /// of the capture.
+    pub fn pass_over(&mut self) {
+        self.stats.packets += 1;
+        self.stats.skipped_duplicates += 1;
+    }
+
     fn handle<T: FlowSink<E::Key, S>>(
         &mut self,
         view: PacketView<'_>,
@@ -291,7 +313,7 @@ impl<E: FlowExtractor, S> FlowTracker<E, S> {
             // Reuse is only ever found in a flow that was there before, so this runs twice at
             // most.
             if let (Some(true), false) = (outcome.map(|outcome| outcome.reuse), fresh) {
-                let reason = flow.closed.unwrap_or(EndReason::Fin);
+                let reason = flow.closed.unwrap_or(EndReason::Replaced);
                 self.end(at, reason, ts, sink);
                 slot = None;
                 continue;
@@ -316,6 +338,7 @@ impl<E: FlowExtractor, S> FlowTracker<E, S> {
                 payload_len,
                 tcp: extracted.tcp.as_ref(),
                 verdict,
+                resync: note == Note::Resync,
             };
             let end = sink.packet(flow, &packet);
             if state != before {
@@ -362,6 +385,8 @@ impl<E: FlowExtractor, S> FlowTracker<E, S> {
             l4: extracted.l4,
             initiator,
             closed: None,
+            closed_at: ts,
+            established: false,
             idle_timeout: timeout.and_then(|timeout| timeout(&extracted.key, extracted.l4)),
             timer: 0, // armed when the first packet has made its state
             started: ts,
@@ -389,10 +414,12 @@ impl<E: FlowExtractor, S> FlowTracker<E, S> {
         sink: &mut T,
     ) {
         let Some(flow) = self.table.get_mut(slot) else { return };
-        let shook_hands = matches!(from, FlowState::SynSent | FlowState::SynReceived);
-        if shook_hands
-            && !matches!(to, FlowState::SynReceived | FlowState::SynSent | FlowState::Reset)
-        {
+        let open = matches!(
+            to,
+            FlowState::Established | FlowState::FinWait | FlowState::ClosingTcp | FlowState::Closed
+        );
+        if open && !flow.established && flow.tcp.has_handshake() {
+            flow.established = true;
             sink.established(flow, ts);
         }
         if from != FlowState::Active {
@@ -407,12 +434,17 @@ impl<E: FlowExtractor, S> FlowTracker<E, S> {
             return;
         }
         flow.closed = closed;
-        let handle = Handle { slot, id: flow.id };
+        flow.closed_at = ts;
+        let handle = Handle { slot, id: flow.id, time: ts };
         let Some(reason) = closed else { return };
         if self.config.close_linger.is_zero() {
             self.end(slot, reason, ts, sink);
         } else {
             self.lingering.push_back(handle);
+            if self.lingering.len() > 2 * self.table.len() + SLACK {
+                let table = &self.table;
+                self.lingering.retain(|handle| handle.lingers_in(table));
+            }
         }
     }
 
@@ -421,36 +453,36 @@ impl<E: FlowExtractor, S> FlowTracker<E, S> {
         let Some(flow) = self.table.get_mut(slot) else { return };
         let deadline = flow.deadline(&self.config);
         if flow.timer == 0 || self.timers.tick_of(deadline) < flow.timer {
-            flow.timer = self.timers.arm(slot, deadline);
+            flow.timer = self.timers.arm(slot, flow.low_id(), deadline);
+        }
+        // Flows that are gone leave their timers behind; this keeps them fewer than the flows.
+        if self.timers.len() > 2 * self.table.len() + SLACK {
+            let table = &self.table;
+            self.timers.retain(|timer| table.get(timer.slot).is_some_and(|flow| flow.has(timer)));
         }
     }
 
     /// Makes room for one flow: first one that only lingers, then the least recently seen.
     fn evict<T: FlowSink<E::Key, S>>(&mut self, limit: usize, ts: Timestamp, sink: &mut T) {
-        let mut evicted = 0;
         while self.table.len() >= limit {
-            let (slot, reason) = match self.next_lingering() {
-                Some(found) => found,
-                None => (self.least_recently_seen(), EndReason::Evicted),
-            };
-            self.end(slot, reason, ts, sink);
-            if reason == EndReason::Evicted {
-                evicted += 1;
+            if let Some((slot, reason)) = self.next_lingering() {
+                self.end(slot, reason, ts, sink);
+                continue;
             }
-        }
-        if evicted > 0 {
-            self.stats.flows_evicted += evicted;
-            let (evicted_in_tick, evicted_total) = (evicted, self.stats.flows_evicted);
-            let kind = AnomalyKind::FlowTableEvictionPressure { evicted_in_tick, evicted_total };
+            let slot = self.least_recently_seen();
+            self.stats.flows_evicted += 1;
+            let evicted_total = self.stats.flows_evicted;
+            let kind = AnomalyKind::FlowTableEvictionPressure { evicted_in_tick: 1, evicted_total };
             sink.anomaly(None, kind, ts);
+            self.end(slot, EndReason::Evicted, ts, sink);
         }
     }
 
     fn next_lingering(&mut self) -> Option<(u32, EndReason)> {
-        while let Some(Handle { slot, id }) = self.lingering.pop_front() {
-            let flow = self.table.get(slot).filter(|flow| flow.id == id);
-            if let Some(reason) = flow.and_then(|flow| flow.closed) {
-                return Some((slot, reason));
+        while let Some(handle) = self.lingering.pop_front() {
+            if handle.lingers_in(&self.table) {
+                let flow = self.table.get(handle.slot);
+                return flow.and_then(|flow| flow.closed).map(|reason| (handle.slot, reason));
             }
         }
         None
@@ -463,18 +495,19 @@ impl<E: FlowExtractor, S> FlowTracker<E, S> {
     /// per packet that touched its flow, so the cost per packet is that of sorting, O(log n).
     fn least_recently_seen(&mut self) -> u32 {
         loop {
-            while let Some((seen, Handle { slot, id })) = self.eviction.pop_front() {
+            while let Some(Handle { time, slot, id }) = self.eviction.pop_front() {
                 let flow = self.table.get(slot);
-                if flow.is_some_and(|flow| flow.id == id && flow.last_seen == seen) {
+                if flow.is_some_and(|flow| flow.id == id && flow.last_seen == time) {
                     return slot;
                 }
             }
-            let mut all: Vec<_> = self
-                .table
-                .slots()
-                .map(|(slot, flow)| (flow.last_seen, Handle { slot, id: flow.id }))
-                .collect();
-            all.sort_unstable_by_key(|(seen, handle)| (*seen, handle.id));
+            let handle = |(slot, flow): (u32, &Flow<E::Key, S>)| Handle {
+                time: flow.last_seen,
+                slot,
+                id: flow.id,
+            };
+            let mut all: Vec<_> = self.table.slots().map(handle).collect();
+            all.sort_unstable_by_key(|handle| (handle.time, handle.id));
             if all.is_empty() {
                 return 0;
             }
@@ -485,10 +518,7 @@ impl<E: FlowExtractor, S> FlowTracker<E, S> {
     /// Drops what no longer lingers from the front of the queue, so that it stays as short as
     /// the linger is.
     fn forget_ended(&mut self) {
-        while let Some(&Handle { slot, id }) = self.lingering.front() {
-            if self.table.get(slot).is_some_and(|flow| flow.id == id && flow.closed.is_some()) {
-                break;
-            }
+        while self.lingering.front().is_some_and(|handle| !handle.lingers_in(&self.table)) {
             self.lingering.pop_front();
         }
     }
@@ -577,6 +607,7 @@ fn count_rare<K, S, T: FlowSink<K, S>>(
 ) {
     match note {
         Note::None => {}
+        Note::Resync => flow.tcp_stats_mut(side).resyncs += 1,
         Note::SynRetransmission => flow.tcp_stats_mut(side).syn_retransmissions += 1,
         // Counted with the stream whose bytes are missing.
         Note::AckUnseen => flow.tcp_stats_mut(side.other()).acks_unseen += 1,
