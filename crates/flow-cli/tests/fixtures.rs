@@ -53,12 +53,19 @@ fn subset(expected: &Value, actual: &Value, at: &str) -> Result<(), String> {
     }
 }
 
+/// The lines by flow and side, since an expectation does not say how those interleave; in their
+/// order for each.
+fn by_stream(mut lines: Vec<Value>) -> Value {
+    lines.sort_by_key(|line| (line["flow"].as_u64(), line["side"].as_str().map(str::to_owned)));
+    Value::Array(lines)
+}
+
 #[track_caller]
 fn check_lines(command: &str, capture: &Path, expected: &Value) -> Result<(), String> {
     let output = flow(&[command, "--format", "json", capture.to_str().unwrap()]);
-    let lines: Vec<Value> =
-        output.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    subset(&expected[command], &Value::Array(lines.clone()), command)
+    let lines = output.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let wanted = expected[command].as_array().unwrap().clone();
+    subset(&by_stream(wanted), &by_stream(lines), command)
         .map_err(|lack| format!("{lack}\n  {}", output.stdout))?;
     let error = &expected["error"];
     let code = if error.is_null() { 0 } else { 1 };

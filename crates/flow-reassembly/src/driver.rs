@@ -115,6 +115,8 @@ where
         self.sink.queue.drain();
         if self.dedup.as_mut().is_none_or(|dedup| dedup.keep(view)) {
             self.tracker.track_with(view, &mut self.sink);
+        } else {
+            self.tracker.pass_over();
         }
         self.sink.queue.drain()
     }

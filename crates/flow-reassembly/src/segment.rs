@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use flow_core::{Flow, FlowTrackerConfig, Gap, TcpFlags, Timestamp, TrackedPacket, Verdict};
+use flow_core::{
+    Flow, FlowSide, FlowTrackerConfig, Gap, TcpFlags, Timestamp, TrackedPacket, Verdict,
+};
 
 /// Limits of one reassembled stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +71,8 @@ pub struct Segment<'a> {
     pub syn: bool,
     /// It ends the stream.
     pub fin: bool,
+    /// It begins anew at a number that does not follow from what came before.
+    pub resync: bool,
     /// The sequence number of the stream's first byte, if its SYN is known.
     pub start: Option<u32>,
     /// The highest acknowledgment of this stream by the other side so far.
@@ -89,6 +93,7 @@ impl<'a> Segment<'a> {
             len: u32::try_from(payload.len()).unwrap_or(u32::MAX),
             syn: false,
             fin: false,
+            resync: false,
             start: None,
             acked: None,
             packet: 0,
@@ -115,10 +120,29 @@ impl<'a> Segment<'a> {
             len: packet.payload_len,
             syn: info.flags.contains(TcpFlags::SYN),
             fin,
+            resync: packet.resync,
             start: flow.stream_start(packet.side),
             acked: flow.acked(packet.side.other()),
             packet: packet.number,
             ts: packet.ts,
+        })
+    }
+
+    /// The FIN that `side` sent some time before this packet, by itself.
+    #[must_use]
+    pub fn fin_of<K, S>(
+        flow: &Flow<K, S>,
+        packet: &TrackedPacket<'_>,
+        side: FlowSide,
+    ) -> Option<Self> {
+        let fin = flow.fin(side)?;
+        Some(Self {
+            fin: true,
+            start: flow.stream_start(side),
+            acked: flow.acked(side.other()),
+            packet: packet.number,
+            ts: packet.ts,
+            ..Self::plain(fin, &[])
         })
     }
 }

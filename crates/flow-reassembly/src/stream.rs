@@ -110,7 +110,9 @@ impl StreamReassembler {
         config: &StreamConfig,
         sink: &mut impl StreamSink,
     ) {
-        let plain = self.flags == STARTED && self.fin == u64::MAX && !segment.syn && !segment.fin;
+        let plain = self.flags == STARTED
+            && self.fin == u64::MAX
+            && !(segment.syn || segment.fin || segment.resync);
         if plain && segment.seq == self.next_seq && segment.payload.len() == segment.len as usize {
             if !segment.payload.is_empty() {
                 self.deliver(segment.payload, segment.packet, sink);
@@ -226,6 +228,9 @@ impl StreamReassembler {
         if self.flags & STARTED == 0 {
             self.start_at(seq, segment);
         }
+        if segment.resync {
+            self.resync(seq, sink);
+        }
         let start = self.offset_of(seq);
         if segment.syn {
             self.hold(start, segment);
@@ -257,6 +262,25 @@ impl StreamReassembler {
         };
         self.next_seq = segment.start.unwrap_or(midstream);
         self.flags |= STARTED;
+    }
+
+    /// Goes on at `seq`: forward over a gap, backward as if nothing were missing, since how much
+    /// is cannot be known.
+    fn resync(&mut self, seq: u32, sink: &mut impl StreamSink) {
+        let start = self.offset_of(seq);
+        match u64::try_from(start) {
+            Ok(start) if start > self.next => {
+                self.give_up_until(start.min(self.fin), GapReason::Resync, sink);
+            }
+            _ => {
+                if let Some(rare) = &mut self.rare {
+                    rare.stats.undelivered_bytes += rare.queue.bytes();
+                    rare.queue = Queue::default();
+                }
+                self.flags &= !QUEUED;
+                self.next_seq = seq;
+            }
+        }
     }
 
     fn offset_of(&self, seq: u32) -> i64 {

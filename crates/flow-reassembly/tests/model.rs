@@ -49,6 +49,7 @@ fn run(
         len: u32::try_from(payload.len()).unwrap(),
         syn: false,
         fin,
+        resync: false,
         start: Some(isn.wrapping_add(1)),
         acked: None,
         packet: 1,
@@ -131,6 +132,7 @@ proptest! {
                 len: u32::try_from(piece.bytes.len()).unwrap(),
                 syn: false,
                 fin: false,
+                resync: false,
                 start: Some(isn),
                 acked: None,
                 packet: 1,
@@ -145,21 +147,21 @@ proptest! {
     #[test]
     fn p8_arbitrary_segments(
         all in proptest::collection::vec(
-            (any::<u32>(), 0usize..20, 0u32..30, any::<[bool; 2]>(), any::<Option<u32>>()),
+            (any::<u32>(), 0usize..20, 0u32..30, any::<[bool; 3]>(), any::<Option<u32>>()),
             1..100,
         ),
         start in any::<Option<u32>>(),
     ) {
         let config = StreamConfig::default();
         let (mut stream, mut out) = (StreamReassembler::new(), Offsets::default());
-        for (at, &(seq, captured, cut, [syn, fin], acked)) in all.iter().enumerate() {
+        for (at, &(seq, captured, cut, [syn, fin, resync], acked)) in all.iter().enumerate() {
             let payload = vec![b'x'; captured];
             let len = u32::try_from(captured).unwrap() + cut;
             let ts = Timestamp::new(u32::try_from(at).unwrap(), 0);
             let near = start.unwrap_or(0).wrapping_add(seq % 64);
             let seq = if cut % 2 == 0 { near } else { seq };
             let segment =
-                Segment { seq, payload: &payload, len, syn, fin, start, acked, packet: 1, ts };
+                Segment { seq, payload: &payload, len, syn, fin, resync, start, acked, packet: 1, ts };
             stream.segment(&segment, &config, &mut out);
             stream.progress(acked, ts, &config, &mut out);
         }

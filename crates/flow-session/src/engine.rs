@@ -232,7 +232,9 @@ impl<E: FlowExtractor, T: ParserSet, S> SessionEngine<E, T, S> {
 
     /// The same engine with another configuration; to be called before the first packet.
     ///
-    /// `max_reassembler_buffer` limits what a flow's streams and its parser hold together.
+    /// `max_reassembler_buffer` limits what each stream of a flow holds, and what its parser does.
+    /// A full stream gives up its oldest hole, or ends the flow if the overflow policy says so; a
+    /// full parser ends the session.
     #[must_use]
     pub fn with_config(mut self, config: FlowTrackerConfig) -> Self {
         self.sink.config = StreamConfig::of(&config);
@@ -288,6 +290,8 @@ impl<E: FlowExtractor, T: ParserSet, S> SessionEngine<E, T, S> {
         self.sink.events.clear();
         if self.dedup.as_mut().is_none_or(|dedup| dedup.keep(view)) {
             self.tracker.track_with(view, &mut self.sink);
+        } else {
+            self.tracker.pass_over();
         }
         self.sink.events.drain(..)
     }
@@ -373,7 +377,7 @@ impl<K: Clone, T: ParserSet, S> FlowSink<K, SessionState<T, S>> for Sink<K, T> {
             // Nothing comes after the end, not even of a flow that ended without payload.
             _ if flow.user.closed => return None,
             Slot::Done => {}
-            Slot::Idle if packet.payload_len == 0 => {}
+            Slot::Idle if packet.payload_len == 0 && packet.tcp.is_some() => {}
             _ if flow.l4() == Some(L4Proto::Tcp) => return self.stream_packet(flow, packet),
             _ => return self.datagram_packet(flow, packet),
         }
@@ -419,7 +423,13 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
         let segment = Segment::of(flow, packet);
         if let (Slot::Idle, Some(_)) = (&flow.user.slot, &segment) {
             let parser = (self.new_stream)(flow.key())?;
-            flow.user.slot = Slot::Stream(Box::new(Session::new(parser)));
+            let mut session = Box::new(Session::new(parser));
+            // The other side may have finished before the first payload came.
+            if let Some(fin) = Segment::fin_of(flow, packet, packet.side.other()) {
+                let side = packet.side.other();
+                session.segment(side, &fin, &self.config, &mut self.stream_out);
+            }
+            flow.user.slot = Slot::Stream(session);
         }
         let acked = FlowSide::BOTH.map(|side| flow.acked(side.other()));
         let moment = moment_of(packet);
@@ -432,15 +442,13 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
             session.progress(side, acked, moment, &self.config, out);
         }
         let (over, unwanted) = (session.is_ended(), session.is_unwanted());
-        let poison = session.poison().map(|(side, reason)| AnomalyKind::SessionParseError {
-            side,
-            reason: cut(reason, POISON_REASON_MAX).to_owned(),
-        });
-        let limit = self.memory_limit.filter(|&limit| session.buffered_bytes() > limit);
-        let overflow = limit.map(|_| AnomalyKind::BufferOverflow {
-            side: packet.side,
-            bytes: session.buffered_bytes() as u64,
-            policy: self.overflow,
+        let poison = parse_error(session.poison());
+        // A stream that slides gives up its oldest hole by itself; a parser cannot.
+        let drops_flow = self.overflow == OverflowPolicy::DropFlow && session.has_overflowed();
+        let is_full = |limit| session.parser().buffered_bytes() > limit;
+        let overflow = (drops_flow || self.memory_limit.is_some_and(is_full)).then(|| {
+            let bytes = session.buffered_bytes() as u64;
+            AnomalyKind::BufferOverflow { side: packet.side, bytes, policy: self.overflow }
         });
         self.flush(flow, moment);
         if let Some((kind, reason)) = poison
@@ -473,10 +481,9 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
         let out = &mut self.datagram_out;
         let mut cx = Context::new(packet.ts, packet.number, side, at, len, &mut pending, out);
         parser.datagram(side, packet.payload, &mut cx);
-        let poison = parser.is_poisoned().then(|| AnomalyKind::SessionParseError {
-            side,
-            reason: cut(parser.poison_reason().unwrap_or("poisoned"), POISON_REASON_MAX).to_owned(),
-        });
+        let poisoned = parser.is_poisoned();
+        let poison =
+            parse_error(poisoned.then(|| (side, parser.poison_reason().unwrap_or("poisoned"))));
         self.flush(flow, moment);
         self.give_up(flow, poison?, EndReason::ParseError, moment)
     }
@@ -514,8 +521,12 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
         reason: EndReason,
         moment: Moment,
     ) {
+        let mut poison = None;
         match &mut flow.user.slot {
-            Slot::Stream(session) => session.close(reason, moment, &mut self.stream_out),
+            Slot::Stream(session) => {
+                session.close(reason, moment, &mut self.stream_out);
+                poison = parse_error(session.poison());
+            }
             Slot::Datagram(parser) => {
                 let at = Mark { offset: 0, packet: moment.packet };
                 let (ts, packet, side) = (moment.ts, moment.packet, FlowSide::Initiator);
@@ -526,8 +537,12 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
             Slot::Idle | Slot::Done => {}
         }
         self.flush(flow, moment);
-        self.drop_session(flow);
-        self.push_closed(flow, reason);
+        if let Some(kind) = poison {
+            self.give_up(flow, kind, EndReason::ParseError, moment);
+        } else {
+            self.drop_session(flow);
+            self.push_closed(flow, reason);
+        }
     }
 
     /// Lets go of the parser, keeping what its streams counted.
@@ -559,6 +574,14 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
             SessionEvent::Application { key: key.clone(), side, message, ts, origin }
         }));
     }
+}
+
+/// The anomaly that a poisoned parser is.
+fn parse_error(poison: Option<(FlowSide, &str)>) -> Option<AnomalyKind> {
+    poison.map(|(side, reason)| {
+        let reason = cut(reason, POISON_REASON_MAX).to_owned();
+        AnomalyKind::SessionParseError { side, reason }
+    })
 }
 
 /// Bytes of a poison reason that are reported.

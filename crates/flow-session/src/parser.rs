@@ -18,7 +18,8 @@ use flow_core::{EndReason, FlowSide, Gap, Timestamp};
 /// (feed | gap)*  (fin | rst)?  close
 /// ```
 ///
-/// After every call the engine asks [`is_poisoned`](Self::is_poisoned).
+/// After every call the engine asks [`is_poisoned`](Self::is_poisoned); a poisoned parser is told
+/// `rst_*` and dropped without `close`.
 pub trait SessionParser: Send + 'static {
     /// What the parser finds.
     type Message: Send + Debug + 'static;

@@ -117,10 +117,20 @@ impl<P: SessionParser> Session<P> {
         }
     }
 
-    /// Tells the parser that both streams are cut off.
+    /// Tells the parser that the streams which have not ended are cut off.
     pub fn reset(&mut self) {
-        self.parser.rst_initiator();
-        self.parser.rst_responder();
+        let [initiator, responder] = &self.streams;
+        if !initiator.is_ended() {
+            self.parser.rst_initiator();
+        }
+        if !responder.is_ended() {
+            self.parser.rst_responder();
+        }
+    }
+
+    /// Whether the memory limit of a stream was reached.
+    pub fn has_overflowed(&self) -> bool {
+        self.streams.iter().any(StreamReassembler::has_overflowed)
     }
 
     /// Whether both streams were handed on up to their FINs.

@@ -11,7 +11,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use flow_core::{
-    EndReason, Extracted, FlowExtractor, FlowSide, FlowTrackerConfig, Gap, PacketView, SkipReason,
+    EndReason, Extracted, FlowExtractor, FlowSide, FlowTrackerConfig, Gap, OverflowPolicy,
+    PacketView, SkipReason,
 };
 use flow_reassembly::FlowDriver;
 use flow_session::{
@@ -182,6 +183,83 @@ fn a_reset_closes_when_its_linger_is_over() {
             "closed eof",
         ],
     );
+}
+
+#[test]
+fn a_side_that_finished_without_a_word_has_finished() {
+    check(
+        "> FA 0 0\n< A 0 1\n< PA 0 1 hello;\n< FA 6 1\n> A 1 7",
+        &["started 0", r#"Responder "hello" packets 6-6 bytes 0..6"#, "closed fin"],
+    );
+}
+
+/// Goes on behind gaps, and breaks at an exclamation mark.
+#[derive(Clone, Debug, Default)]
+struct Fragile(bool);
+
+impl SessionParser for Fragile {
+    type Message = String;
+
+    fn feed_initiator(&mut self, bytes: &[u8]) -> Vec<String> {
+        self.0 |= bytes.contains(&b'!');
+        Vec::new()
+    }
+
+    fn feed_responder(&mut self, bytes: &[u8]) -> Vec<String> {
+        self.feed_initiator(bytes)
+    }
+
+    fn gap(&mut self, _: FlowSide, _: Gap, _: &mut Context<'_, String>) -> GapAction {
+        GapAction::Resume
+    }
+
+    fn is_poisoned(&self) -> bool {
+        self.0
+    }
+}
+
+#[test]
+fn poison_behind_the_last_gap_is_reported() {
+    let mut driver = FlowSessionDriver::<_, Fragile>::new(Wire).with_emit_anomalies(true);
+    let mut events = Vec::new();
+    for frame in frames(&format!("{HANDSHAKE}> PA 0 0 a;\n> PA 4 0 !"), [0, 0]) {
+        events.extend(driver.track(frame.view()).map(describe));
+    }
+    events.extend(driver.finish().map(describe));
+    assert_eq!(
+        events,
+        ["started 0", "! stream_gap", "! session_parse_error", "closed parse_error"]
+    );
+}
+
+#[test]
+fn a_full_stream_slides_or_ends_the_flow() {
+    for (policy, expected) in [
+        (OverflowPolicy::SlidingWindow, &["started 0", "closed eof"][..]),
+        (OverflowPolicy::DropFlow, &["started 0", "closed overflow"][..]),
+    ] {
+        let mut config = FlowTrackerConfig::default();
+        config.max_reassembler_buffer = Some(500);
+        config.overflow_policy = policy;
+        let driver = FlowSessionDriver::<_, Lines>::new(Wire).with_config(config);
+        let script = format!("{HANDSHAKE}> PA 5 0 x=600");
+        assert_eq!(run(driver, &script), expected, "{policy:?}");
+    }
+}
+
+#[test]
+fn empty_datagrams_are_datagrams() {
+    let mut driver = FlowDatagramDriver::<_, Echo>::new(Wire);
+    let frames = frames("> - udp\n> - udp abc\n> - udp", [0, 0]);
+    let lengths: Vec<_> = frames
+        .iter()
+        .flat_map(|frame| driver.track(frame.view()).collect::<Vec<_>>())
+        .filter_map(|event| match event {
+            SessionEvent::Application { message, .. } => Some(message.len()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(lengths, [0, 3, 0]);
 }
 
 #[test]
