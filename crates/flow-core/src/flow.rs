@@ -26,7 +26,8 @@ pub struct Flow<K, S> {
     pub(crate) closed_at: Timestamp,
     /// Whether `Established` was reported.
     pub(crate) established: bool,
-    pub(crate) idle_timeout: Option<Duration>,
+    /// The flow's own idle timeout in nanoseconds, [`OF_CONFIG`] if it has none.
+    pub(crate) idle_timeout: u64,
     /// The tick of the flow's live timer.
     pub(crate) timer: u64,
     pub(crate) started: Timestamp,
@@ -35,6 +36,9 @@ pub struct Flow<K, S> {
     /// What the user keeps for this flow.
     pub user: S,
 }
+
+/// Marks a flow whose idle timeout is that of the configuration.
+pub(crate) const OF_CONFIG: u64 = u64::MAX;
 
 /// Counters and facts that most flows do not have.
 #[derive(Clone, Debug, Default)]
@@ -200,17 +204,27 @@ impl<K, S> Flow<K, S> {
         if let Some(linger) = linger {
             return self.closed_at.saturating_add(linger);
         }
-        let timeout = match self.state {
-            FlowState::SynSent | FlowState::SynReceived => {
-                config.idle_timeout_syn.min(self.idle_timeout.unwrap_or(Duration::MAX))
-            }
-            FlowState::ClosingTcp => config.idle_timeout_closing,
-            _ => self.idle_timeout.unwrap_or(match self.l4 {
-                Some(L4Proto::Tcp) => config.idle_timeout_tcp,
-                Some(L4Proto::Udp) => config.idle_timeout_udp,
-                _ => config.idle_timeout_other,
-            }),
+        let own = Duration::from_nanos(self.idle_timeout);
+        let timeout = match (self.state, self.l4) {
+            (FlowState::SynSent | FlowState::SynReceived, _) => config.idle_timeout_syn.min(own),
+            (FlowState::ClosingTcp, _) => config.idle_timeout_closing,
+            _ if self.idle_timeout != OF_CONFIG => own,
+            (_, Some(L4Proto::Tcp)) => config.idle_timeout_tcp,
+            (_, Some(L4Proto::Udp)) => config.idle_timeout_udp,
+            _ => config.idle_timeout_other,
         };
         self.last_seen.saturating_add(timeout)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A key of 40 bytes is that of an IPv6 five-tuple.
+    #[test]
+    fn an_entry_takes_four_cache_lines() {
+        assert_eq!(size_of::<Option<Flow<[u64; 5], ()>>>(), 256);
+        assert_eq!((size_of::<Tcp>(), size_of::<HistoryString>()), (76, 30));
     }
 }

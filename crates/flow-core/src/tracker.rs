@@ -3,7 +3,7 @@ use std::fmt;
 use std::hash::Hash;
 use std::time::Duration;
 
-use crate::flow::{Details, Flow};
+use crate::flow::{Details, Flow, OF_CONFIG};
 use crate::sink::{EventQueue, FlowSink, TrackedPacket};
 use crate::table::FlowTable;
 use crate::tcp_state::{Note, Tcp, Verdict};
@@ -370,7 +370,9 @@ impl<E: FlowExtractor, S> FlowTracker<E, S> {
         let answers = extracted.tcp.is_some_and(|info| info.flags.contains(both));
         let orientation = extracted.orientation;
         let initiator = if answers { orientation.reversed() } else { orientation };
-        let timeout = self.idle_timeout.as_ref();
+        let timeout =
+            self.idle_timeout.as_ref().and_then(|choose| choose(&extracted.key, extracted.l4));
+        let nanos = |timeout: Duration| u64::try_from(timeout.as_nanos()).unwrap_or(OF_CONFIG - 1);
         let details = (!extracted.encapsulation.is_empty()).then(|| {
             Box::new(Details { encapsulation: extracted.encapsulation, ..Details::default() })
         });
@@ -387,7 +389,7 @@ impl<E: FlowExtractor, S> FlowTracker<E, S> {
             closed: None,
             closed_at: ts,
             established: false,
-            idle_timeout: timeout.and_then(|timeout| timeout(&extracted.key, extracted.l4)),
+            idle_timeout: timeout.map_or(OF_CONFIG, nanos),
             timer: 0, // armed when the first packet has made its state
             started: ts,
             id: self.next_id,

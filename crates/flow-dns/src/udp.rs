@@ -39,7 +39,7 @@ impl DatagramParser for DnsUdpParser {
 /// waits on as the same. What has waited for longer than [`DnsConfig::query_timeout`] is reported
 /// as [`DnsMessage::Unanswered`] with the flow's next message, or when the flow ends.
 ///
-/// A flow that has several datagrams but no DNS is poisoned.
+/// A flow that has several datagrams but no DNS is not wanted any more.
 #[derive(Clone, Debug)]
 pub struct DnsUdpTransactions {
     service: DnsService,
@@ -101,12 +101,8 @@ impl DatagramParser for DnsUdpTransactions {
         messages
     }
 
-    fn is_poisoned(&self) -> bool {
-        self.strange == MAX_STRANGE
-    }
-
-    fn poison_reason(&self) -> Option<&str> {
-        self.is_poisoned().then_some("not DNS")
+    fn wants(&self) -> bool {
+        self.strange != MAX_STRANGE
     }
 
     fn datagram(&mut self, side: FlowSide, payload: &[u8], cx: &mut Context<'_, DnsMessage>) {

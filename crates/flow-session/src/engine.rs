@@ -484,7 +484,11 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
         let poisoned = parser.is_poisoned();
         let poison =
             parse_error(poisoned.then(|| (side, parser.poison_reason().unwrap_or("poisoned"))));
+        let unwanted = !parser.wants();
         self.flush(flow, moment);
+        if poison.is_none() && unwanted {
+            self.drop_session(flow);
+        }
         self.give_up(flow, poison?, EndReason::ParseError, moment)
     }
 

@@ -140,6 +140,12 @@ pub trait DatagramParser: Send + 'static {
         cx.emit_all(messages);
     }
 
+    /// Whether the parser still needs datagrams of this flow. Once `false`, it is dropped without
+    /// [`close`](Self::close), and the engine only counts.
+    fn wants(&self) -> bool {
+        true
+    }
+
     /// The flow is over; the last chance to emit something. Called once.
     fn close(&mut self, reason: EndReason, cx: &mut Context<'_, Self::Message>) {
         let _ = (reason, cx);

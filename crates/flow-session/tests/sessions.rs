@@ -247,6 +247,32 @@ fn a_full_stream_slides_or_ends_the_flow() {
     }
 }
 
+/// Wants one datagram.
+#[derive(Clone, Copy, Debug, Default)]
+struct Once(bool);
+
+impl DatagramParser for Once {
+    type Message = ();
+
+    fn parse(&mut self, _payload: &[u8], _side: FlowSide) -> Vec<()> {
+        self.0 = true;
+        vec![()]
+    }
+
+    fn wants(&self) -> bool {
+        !self.0
+    }
+}
+
+#[test]
+fn a_datagram_parser_that_wants_no_more_is_let_go() {
+    let mut driver = FlowDatagramDriver::<_, Once>::new(Wire);
+    let frames = frames("> - udp a\n> - udp b\n< - udp c", [0, 0]);
+    let counts: Vec<_> = frames.iter().map(|frame| driver.track(frame.view()).count()).collect();
+    assert_eq!(counts, [2, 0, 0], "started and a message, then nothing");
+    assert_eq!(driver.finish().count(), 1);
+}
+
 #[test]
 fn empty_datagrams_are_datagrams() {
     let mut driver = FlowDatagramDriver::<_, Echo>::new(Wire);

@@ -45,9 +45,11 @@ impl DatagramParser for L7Datagram {
     }
 
     fn datagram(&mut self, side: FlowSide, payload: &[u8], cx: &mut Context<'_, L7Message>) {
-        if !self.dns.is_poisoned() {
-            self.call(side, payload.len(), cx, |dns, cx| dns.datagram(side, payload, cx));
-        }
+        self.call(side, payload.len(), cx, |dns, cx| dns.datagram(side, payload, cx));
+    }
+
+    fn wants(&self) -> bool {
+        self.dns.wants()
     }
 
     fn close(&mut self, reason: EndReason, cx: &mut Context<'_, L7Message>) {
