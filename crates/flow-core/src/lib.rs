@@ -59,6 +59,7 @@
 mod config;
 mod dedup;
 mod event;
+mod eviction;
 mod extract;
 mod flow;
 mod gap;

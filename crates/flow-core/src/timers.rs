@@ -32,6 +32,10 @@ pub(crate) struct Timer {
 /// Buckets of the wheel: with the default interval of a second, more than the longest timeout.
 const BUCKETS: u64 = 512;
 
+/// Leftovers of flows that ended which timers and queues may hold besides twice as many as there
+/// are flows.
+pub(crate) const SLACK: usize = 4_096;
+
 /// The shortest interval, in nanoseconds: a shorter one would only cost time.
 const MIN_INTERVAL: u64 = 1_000_000;
 

@@ -1,13 +1,12 @@
-use std::collections::VecDeque;
 use std::fmt;
-use std::hash::Hash;
 use std::time::Duration;
 
+use crate::eviction::Eviction;
 use crate::flow::{Details, Flow, OF_CONFIG};
 use crate::sink::{EventQueue, FlowSink, TrackedPacket};
 use crate::table::FlowTable;
 use crate::tcp_state::{Note, Tcp, Verdict};
-use crate::timers::{Timer, TimerWheel};
+use crate::timers::{SLACK, Timer, TimerWheel};
 use crate::{
     AnomalyKind, EndReason, Extracted, FlowEvent, FlowExtractor, FlowSide, FlowState, FlowStats,
     FlowTrackerConfig, HistoryString, L4Proto, PacketView, TcpFlags, TcpInfo, Timestamp,
@@ -31,10 +30,7 @@ pub struct FlowTracker<E: FlowExtractor, S = ()> {
     config: FlowTrackerConfig,
     table: FlowTable<E::Key, S>,
     timers: TimerWheel,
-    /// Closed flows in the order of their closing: the first to make room.
-    lingering: VecDeque<Handle>,
-    /// All flows, least recently seen first, as they were when the table was last found full.
-    eviction: VecDeque<Handle>,
+    eviction: Eviction,
     fired: Vec<Timer>,
     queue: EventQueue<E::Key>,
     init: Init<E::Key, S>,
@@ -45,28 +41,8 @@ pub struct FlowTracker<E: FlowExtractor, S = ()> {
     stats: TrackerStats,
 }
 
-impl Handle {
-    /// Whether the flow still lingers after the close for which it was noted.
-    fn lingers_in<K: Eq + Hash, S>(&self, table: &FlowTable<K, S>) -> bool {
-        let flow = table.get(self.slot).filter(|flow| flow.id == self.id);
-        flow.is_some_and(|flow| flow.closed.is_some() && flow.closed_at == self.time)
-    }
-}
-
-/// Leftovers of flows that ended which timers and queues may hold besides as many as there are
-/// flows.
-const SLACK: usize = 4_096;
-
 type Init<K, S> = Box<dyn FnMut(&K) -> S + Send>;
 type IdleTimeout<K> = Box<dyn Fn(&K, Option<L4Proto>) -> Option<Duration> + Send + Sync>;
-
-/// A slot, the flow that was in it, and the time for which it was noted.
-#[derive(Clone, Copy)]
-struct Handle {
-    time: Timestamp,
-    slot: u32,
-    id: u64,
-}
 
 impl<E: FlowExtractor> FlowTracker<E> {
     /// A tracker with the default configuration.
@@ -86,8 +62,7 @@ impl<E: FlowExtractor, S> FlowTracker<E, S> {
             table: FlowTable::with_capacity(config.initial_capacity),
             timers: TimerWheel::new(config.sweep_interval),
             config,
-            lingering: VecDeque::new(),
-            eviction: VecDeque::new(),
+            eviction: Eviction::default(),
             fired: Vec::new(),
             queue: EventQueue::default(),
             init: Box::new(init),
@@ -189,7 +164,7 @@ impl<E: FlowExtractor, S> FlowTracker<E, S> {
             }
         }
         self.fired = fired;
-        self.forget_ended();
+        self.eviction.forget_ended(&self.table);
     }
 
     /// [`finish`](Self::finish) for a layer above.
@@ -200,8 +175,7 @@ impl<E: FlowExtractor, S> FlowTracker<E, S> {
             let closed = self.table.get(slot).and_then(|flow| flow.closed);
             self.end(slot, closed.unwrap_or(EndReason::EndOfInput), self.now, sink);
         }
-        self.lingering.clear();
-        self.eviction.clear();
+        self.eviction = Eviction::default();
     }
 
     /// The entry of a flow.
@@ -437,16 +411,11 @@ impl<E: FlowExtractor, S> FlowTracker<E, S> {
         }
         flow.closed = closed;
         flow.closed_at = ts;
-        let handle = Handle { slot, id: flow.id, time: ts };
         let Some(reason) = closed else { return };
         if self.config.close_linger.is_zero() {
             self.end(slot, reason, ts, sink);
         } else {
-            self.lingering.push_back(handle);
-            if self.lingering.len() > 2 * self.table.len() + SLACK {
-                let table = &self.table;
-                self.lingering.retain(|handle| handle.lingers_in(table));
-            }
+            self.eviction.closed(slot, &self.table);
         }
     }
 
@@ -467,61 +436,16 @@ impl<E: FlowExtractor, S> FlowTracker<E, S> {
     /// Makes room for one flow: first one that only lingers, then the least recently seen.
     fn evict<T: FlowSink<E::Key, S>>(&mut self, limit: usize, ts: Timestamp, sink: &mut T) {
         while self.table.len() >= limit {
-            if let Some((slot, reason)) = self.next_lingering() {
-                self.end(slot, reason, ts, sink);
-                continue;
+            let Some((slot, reason)) = self.eviction.next(&self.table) else { return };
+            if reason == EndReason::Evicted {
+                self.stats.flows_evicted += 1;
+                let evicted_total = self.stats.flows_evicted;
+                let evicted_in_tick = 1;
+                let kind =
+                    AnomalyKind::FlowTableEvictionPressure { evicted_in_tick, evicted_total };
+                sink.anomaly(None, kind, ts);
             }
-            let slot = self.least_recently_seen();
-            self.stats.flows_evicted += 1;
-            let evicted_total = self.stats.flows_evicted;
-            let kind = AnomalyKind::FlowTableEvictionPressure { evicted_in_tick: 1, evicted_total };
-            sink.anomaly(None, kind, ts);
-            self.end(slot, EndReason::Evicted, ts, sink);
-        }
-    }
-
-    fn next_lingering(&mut self) -> Option<(u32, EndReason)> {
-        while let Some(handle) = self.lingering.pop_front() {
-            if handle.lingers_in(&self.table) {
-                let flow = self.table.get(handle.slot);
-                return flow.and_then(|flow| flow.closed).map(|reason| (handle.slot, reason));
-            }
-        }
-        None
-    }
-
-    /// The flow whose last packet is the oldest.
-    ///
-    /// Works off a list sorted once per table-full: a flow that was seen since the list was made
-    /// is skipped, because every flow still on it is older. Each entry is skipped at most once
-    /// per packet that touched its flow, so the cost per packet is that of sorting, O(log n).
-    fn least_recently_seen(&mut self) -> u32 {
-        loop {
-            while let Some(Handle { time, slot, id }) = self.eviction.pop_front() {
-                let flow = self.table.get(slot);
-                if flow.is_some_and(|flow| flow.id == id && flow.last_seen == time) {
-                    return slot;
-                }
-            }
-            let handle = |(slot, flow): (u32, &Flow<E::Key, S>)| Handle {
-                time: flow.last_seen,
-                slot,
-                id: flow.id,
-            };
-            let mut all: Vec<_> = self.table.slots().map(handle).collect();
-            all.sort_unstable_by_key(|handle| (handle.time, handle.id));
-            if all.is_empty() {
-                return 0;
-            }
-            self.eviction = all.into();
-        }
-    }
-
-    /// Drops what no longer lingers from the front of the queue, so that it stays as short as
-    /// the linger is.
-    fn forget_ended(&mut self) {
-        while self.lingering.front().is_some_and(|handle| !handle.lingers_in(&self.table)) {
-            self.lingering.pop_front();
+            self.end(slot, reason, ts, sink);
         }
     }
 
