@@ -135,9 +135,14 @@ fn sync(folder: &Path, files: &BTreeMap<String, Vec<u8>>) -> io::Result<usize> {
     Ok(changed)
 }
 
-/// The `error` field of an expectation.
+/// What is said on standard error of a capture that is damaged at `offset`.
 fn error(offset: usize, contains: &str) -> Value {
-    json!({ "offset": offset, "contains": contains })
+    json!({"offset": offset, "contains": contains, "exit": 1})
+}
+
+/// What is said on standard error of a capture that is whole, but worth a word.
+fn notice(offset: usize, contains: &str) -> Value {
+    json!({"offset": offset, "contains": contains, "exit": 0})
 }
 
 #[cfg(test)]

@@ -45,9 +45,9 @@ pub(crate) fn run(
     let bar = progress_bar();
     for file in files {
         let unknown = skipped.total();
-        let (packets, error) = read(file, consumer, &bar)?;
-        failed |= error.is_some();
-        complaints.extend(error);
+        let Read { packets, complaint, is_whole } = read(file, consumer, &bar)?;
+        failed |= !is_whole;
+        complaints.extend(complaint);
         if packets > 0 && skipped.total() - unknown == packets {
             failed = true;
             complaints.push(format!("{}: no packet of a known link type", name(file)));
@@ -67,12 +67,16 @@ pub(crate) fn run(
 /// Packets between two looks at how far the reading is.
 const PROGRESS_INTERVAL: u64 = 1 << 14;
 
-/// Reads one file; gives the number of its packets and what ended it early.
-fn read(
-    file: &Path,
-    consumer: &mut impl Consumer,
-    bar: &ProgressBar,
-) -> io::Result<(u64, Option<String>)> {
+/// What came of reading a file.
+struct Read {
+    packets: u64,
+    complaint: Option<String>,
+    /// Whether it was read to its end.
+    is_whole: bool,
+}
+
+/// Reads one file.
+fn read(file: &Path, consumer: &mut impl Consumer, bar: &ProgressBar) -> io::Result<Read> {
     let opened = if is_stdin(file) {
         PcapFlowSource::from_reader(io::stdin())
     } else {
@@ -85,7 +89,9 @@ fn read(
     };
     let mut source = match opened {
         Ok(source) => source,
-        Err(error) => return Ok((0, Some(complaint(error)))),
+        Err(error) => {
+            return Ok(Read { packets: 0, complaint: Some(complaint(error)), is_whole: false });
+        }
     };
     bar.set_length(source.total_bytes().unwrap_or(0));
     bar.set_message(Escaped(&name(file)).to_string());
@@ -93,14 +99,19 @@ fn read(
     while let Some(view) = source.next_view() {
         match view {
             Ok(view) => consumer.packet(view)?,
-            Err(error) => return Ok((packets, Some(complaint(error)))),
+            Err(error) => {
+                return Ok(Read { packets, complaint: Some(complaint(error)), is_whole: false });
+            }
         }
         packets += 1;
         if packets.is_multiple_of(PROGRESS_INTERVAL) {
             bar.set_position(source.bytes_read());
         }
     }
-    Ok((packets, None))
+    // Nothing is wrong with it, but who looks for packets should know that there are none.
+    let complaint =
+        (packets == 0).then(|| format!("{}: offset {}: no packets", name(file), source.offset()));
+    Ok(Read { packets, complaint, is_whole: true })
 }
 
 fn is_stdin(file: &Path) -> bool {

@@ -104,10 +104,12 @@ fn what_is_no_capture_is_named() {
 }
 
 #[test]
-fn capture_without_packets_is_fine() {
+fn capture_without_packets_says_so() {
     for command in COMMANDS {
-        let output = flow(&[command, "--format", "json", &fixture("empty.pcap")]);
-        assert_eq!((output.stdout, output.stderr, output.code), Default::default());
+        let file = fixture("empty.pcap");
+        let output = flow(&[command, "--format", "json", &file]);
+        assert_eq!((output.stdout.as_str(), output.code), ("", 0));
+        assert_eq!(output.stderr, format!("flow: {file}: offset 24: no packets\n"));
     }
 }
 

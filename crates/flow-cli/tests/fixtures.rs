@@ -68,8 +68,8 @@ fn check_lines(command: &str, capture: &Path, expected: &Value) -> Result<(), St
     subset(&by_stream(wanted), &by_stream(lines), command)
         .map_err(|lack| format!("{lack}\n  {}", output.stdout))?;
     let error = &expected["error"];
-    let code = if error.is_null() { 0 } else { 1 };
-    if output.code != code {
+    let code = error["exit"].as_i64().unwrap_or(0);
+    if i64::from(output.code) != code {
         return Err(format!("exit status {}: {}", output.code, output.stderr));
     }
     if error.is_null() {
