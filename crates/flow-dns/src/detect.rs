@@ -157,11 +157,14 @@ impl Entries<'_> {
     }
 
     fn record(&mut self) -> Result<(), DnsDetection> {
+        let name_at = self.at;
         self.name()?;
+        let name = self.body.get(name_at..self.at).unwrap_or_default();
         let [a, b, c, d, _, _, _, _, i, j] = self.take()?;
         let (rtype, rclass) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
         let rdata = usize::from(u16::from_be_bytes([i, j]));
         let plausible = known_type(rtype).is_some()
+            && !is_netbios(name, rtype)
             && (rtype == rr::OPT || is_class(rclass))
             && self.at + rdata <= self.length;
         if plausible { Ok(()) } else { Err(DnsDetection::NotDns) }

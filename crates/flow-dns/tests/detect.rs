@@ -45,6 +45,9 @@ fn not_dns() {
     // NetBIOS name service.
     let netbios = b"\x20FHFAEBEECACACACACACACACACACACAAA\0\0\x20\0\x01";
     assert!(!is_dns_datagram(&message(1, 0x0110, [1, 0, 0, 0], &[netbios]), DnsService::Unknown));
+    let answer =
+        b"\x20FHFAEBEECACACACACACACACACACACAAA\0\0\x20\0\x01\0\0\0\x3c\0\x06\0\0\x0a\0\0\x01";
+    assert!(!is_dns_datagram(&message(1, 0x8500, [0, 1, 0, 0], &[answer]), DnsService::Unknown));
 }
 
 #[test]

@@ -13,11 +13,25 @@ pub(crate) struct Asked {
     pub(crate) http09: bool,
 }
 
+/// Methods and targets kept of requests that wait, in bytes. Behind it a request keeps its place
+/// only.
+///
+/// Rationale: a thousand ordinary requests, or a few with the longest targets there are.
+const MAX_TEXT: usize = 256 << 10;
+
+impl Asked {
+    fn text(&self) -> usize {
+        self.method.len() + self.path.len()
+    }
+}
+
 /// Requests that wait for their response, in the order in which they were sent.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Exchanges {
     /// Never longer than the limit `ask` is given.
     pending: VecDeque<Asked>,
+    /// Bytes of text in `pending`, at most [`MAX_TEXT`].
+    text: usize,
     /// Requests behind those in `pending`, that found no room.
     untracked: u64,
     /// A request was sent before the one before it was answered.
@@ -33,14 +47,16 @@ impl Exchanges {
             if self.uncertain && !self.pipelined {
                 // A client that does not pipeline has its answers, captured or not.
                 self.pending.clear();
-                self.untracked = 0;
+                (self.untracked, self.text) = (0, 0);
             } else {
                 self.pipelined |= !self.uncertain;
             }
         }
-        if self.untracked > 0 || self.pending.len() >= max {
+        let text = self.text + asked.text();
+        if self.untracked > 0 || self.pending.len() >= max || text > MAX_TEXT {
             self.untracked = self.untracked.saturating_add(1);
         } else {
+            self.text = text;
             self.pending.push_back(asked);
         }
     }
@@ -53,7 +69,9 @@ impl Exchanges {
     /// `side` has sent a final response.
     pub(crate) fn answered(&mut self, side: FlowSide) -> Option<Asked> {
         if self.next_for(side).is_some() {
-            return self.pending.pop_front();
+            let asked = self.pending.pop_front();
+            self.text -= asked.as_ref().map_or(0, Asked::text);
+            return asked;
         }
         if self.pending.is_empty() && self.untracked > 0 {
             self.untracked -= 1;
@@ -76,7 +94,7 @@ impl Exchanges {
     }
 
     pub(crate) fn buffered_bytes(&self) -> usize {
-        self.pending.capacity() * size_of::<Asked>()
+        self.pending.capacity() * size_of::<Asked>() + self.text
     }
 }
 
@@ -118,6 +136,19 @@ mod tests {
         }
         ask(&mut exchanges, "/5");
         check(&mut exchanges, Some("/5"));
+    }
+
+    #[test]
+    fn long_targets_are_not_kept_without_end() {
+        let mut exchanges = Exchanges::default();
+        let path = "/x".repeat(60_000);
+        for _ in 0..2 {
+            ask(&mut exchanges, &path);
+            ask(&mut exchanges, &path);
+            ask(&mut exchanges, &path);
+        }
+        assert!(exchanges.buffered_bytes() <= MAX_TEXT + 16 * size_of::<Asked>());
+        check(&mut exchanges, Some(&path));
     }
 
     #[test]

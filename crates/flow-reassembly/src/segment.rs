@@ -25,8 +25,7 @@ pub struct StreamConfig {
     pub hole_timeout: Duration,
     /// A hole whose bytes were acknowledged is given up after this time at the earliest.
     ///
-    /// Rationale: longer than most round trips, so that bytes which come again, or which the
-    /// capture shows behind their acknowledgment, still find their place.
+    /// Rationale: packets that a capture reorders are milliseconds apart, not tens of them.
     pub ack_grace: Duration,
     /// A hole whose bytes were acknowledged is not given up for `ack_grace` alone before more than
     /// this many segments of the sender have overtaken it.
@@ -52,7 +51,7 @@ impl Default for StreamConfig {
             max_buffer: 1 << 20,
             max_segments: 1024,
             hole_timeout: Duration::from_secs(10),
-            ack_grace: Duration::from_millis(250),
+            ack_grace: Duration::from_millis(50),
             reorder_segments: 3,
         }
     }

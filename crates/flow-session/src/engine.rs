@@ -79,7 +79,8 @@ struct Sink<K, T: ParserSet> {
     memory_limit: Option<usize>,
     overflow: OverflowPolicy,
     poison: PoisonPolicy,
-    packet: u64,
+    /// The last packet: what a flow that ends without one of its own is stamped with.
+    last: Moment,
 }
 
 impl<E: FlowExtractor, P: SessionParser + Default> SessionEngine<E, StreamOnly<P>> {
@@ -224,7 +225,7 @@ impl<E: FlowExtractor, T: ParserSet, S> SessionEngine<E, T, S> {
                 memory_limit: None,
                 overflow: OverflowPolicy::default(),
                 poison: PoisonPolicy::default(),
-                packet: 0,
+                last: Moment { ts: Timestamp::default(), packet: 0 },
             },
             dedup: None,
         }
@@ -372,7 +373,7 @@ impl<K: Clone, T: ParserSet, S> FlowSink<K, SessionState<T, S>> for Sink<K, T> {
         flow: &mut Flow<K, SessionState<T, S>>,
         packet: &TrackedPacket<'_>,
     ) -> Option<EndReason> {
-        self.packet = packet.number;
+        self.last = moment_of(packet);
         match flow.user.slot {
             // Nothing comes after the end, not even of a flow that ended without payload.
             _ if flow.user.closed => return None,
@@ -408,8 +409,8 @@ impl<K: Clone, T: ParserSet, S> FlowSink<K, SessionState<T, S>> for Sink<K, T> {
         }
     }
 
-    fn ended(&mut self, flow: &mut Flow<K, SessionState<T, S>>, reason: EndReason, ts: Timestamp) {
-        self.close(flow, reason, Moment { ts, packet: self.packet });
+    fn ended(&mut self, flow: &mut Flow<K, SessionState<T, S>>, reason: EndReason, _ts: Timestamp) {
+        self.close(flow, reason, self.last);
     }
 }
 

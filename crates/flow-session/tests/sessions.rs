@@ -289,6 +289,22 @@ fn empty_datagrams_are_datagrams() {
 }
 
 #[test]
+fn what_a_timeout_flushes_is_stamped_with_the_last_packet() {
+    let mut driver = FlowSessionDriver::<_, Ten>::new(Wire);
+    let script = format!("{HANDSHAKE}> PA 5 0 x=20\n+900000 > - flow=1 udp");
+    let frames = frames(&script, [0, 0]);
+    let mut stamps = Vec::new();
+    for frame in &frames {
+        for event in driver.track(frame.view()) {
+            if let SessionEvent::Application { ts, origin, .. } = event {
+                stamps.push((ts, origin.packet));
+            }
+        }
+    }
+    assert_eq!(stamps, [(frames[3].ts, 4)]);
+}
+
+#[test]
 fn nothing_comes_after_the_end() {
     check("> FA 0 0\n< FA 0 1\n> A 1 1\n> PA 0 0 late;", &["started 0", "closed fin"]);
 }

@@ -125,6 +125,9 @@ pub(super) struct Request<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     user_agent: Option<Cow<'a, str>>,
     headers: Headers<'a>,
+    /// Fields beyond the parser's limit, which `headers` is without.
+    #[serde(skip_serializing_if = "is_zero")]
+    headers_omitted: u32,
     #[serde(flatten)]
     pub(super) body: Body<'a>,
 }
@@ -138,6 +141,7 @@ impl<'a> Request<'a> {
             host: request.headers.get("host").map(latin1),
             user_agent: request.headers.get("user-agent").map(latin1),
             headers: Headers(&request.headers),
+            headers_omitted: request.headers.omitted(),
             body: Body {
                 body_bytes: request.body_len,
                 body_sha256: request.body_sha256.as_ref().map(|digest| Shown(Hex(digest))),
@@ -156,6 +160,9 @@ pub(super) struct Response<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) content_type: Option<Cow<'a, str>>,
     headers: Headers<'a>,
+    /// Fields beyond the parser's limit, which `headers` is without.
+    #[serde(skip_serializing_if = "is_zero")]
+    headers_omitted: u32,
     #[serde(flatten)]
     pub(super) body: Body<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -172,6 +179,7 @@ impl<'a> Response<'a> {
             version: Shown(response.version),
             content_type: response.headers.get("content-type").map(latin1),
             headers: Headers(&response.headers),
+            headers_omitted: response.headers.omitted(),
             body: Body {
                 body_bytes: response.body_len,
                 body_sha256: response.body_sha256.as_ref().map(|digest| Shown(Hex(digest))),
@@ -192,6 +200,10 @@ pub(super) struct Body<'a> {
     body_sha256: Option<Shown<Hex<'a>>>,
     pub(super) body_complete: bool,
     after_gap: bool,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 struct Headers<'a>(&'a HttpHeaders);

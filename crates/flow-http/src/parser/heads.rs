@@ -239,8 +239,9 @@ impl HttpParser {
         self.side_mut(side).may_tunnel = request.method == "CONNECT" || body.upgrade;
         let asked = Asked {
             by: side,
-            method: request.method.clone(),
-            path: request.path.clone(),
+            // Copies: a slice would keep the whole head for as long as there is no answer.
+            method: request.method.as_str().into(),
+            path: request.path.as_str().into(),
             http09: request.version == HttpVersion::HTTP_09,
         };
         self.exchanges.ask(asked, self.config.max_pending_requests);
