@@ -87,6 +87,12 @@ enum Plan {
 /// and the wait for a second ClientHello must end in a capture without the server's side.
 const MAX_EARLY_DATA: usize = 256 << 10;
 
+/// Level and description.
+const ALERT_LEN: usize = 2;
+
+/// Bytes of alerts that one record in clear may have: a warning or two in front of what is fatal.
+const MAX_ALERTS_LEN: u16 = 8;
+
 impl TlsParser {
     /// A parser with these limits; `default()` has the default ones.
     #[must_use]
@@ -251,12 +257,16 @@ impl TlsParser {
         match side.record.kind {
             HANDSHAKE => self.handshake(from, fragment, at, cx),
             ALERT => {
-                side.head.fill(fragment, 2);
-                if let [level @ 1..=2, description] = *side.head.bytes() {
-                    let alert = TlsAlert { level, description };
-                    cx.emit_from(side.record.start, at + fragment.len(), TlsMessage::Alert(alert));
-                }
-                if side.record.left == 0 {
+                let mut used = 0;
+                while let Some(rest) = fragment.get(used..).filter(|rest| !rest.is_empty()) {
+                    used += side.head.fill(rest, ALERT_LEN);
+                    if side.head.len() < ALERT_LEN {
+                        break;
+                    }
+                    if let [level @ 1..=2, description] = *side.head.bytes() {
+                        let alert = TlsMessage::Alert(TlsAlert { level, description });
+                        cx.emit_from(side.record.start, at + used, alert);
+                    }
                     side.head.clear();
                 }
             }
@@ -285,7 +295,8 @@ impl TlsParser {
             }
             // A server that asked for another hello sends one for the middleboxes, too.
             CHANGE_CIPHER_SPEC => is_client || negotiated || !retry,
-            ALERT => len != 2 || side.after_ccs && !retry,
+            // Encrypted ones are longer than the few that a record in clear has.
+            ALERT => len % 2 != 0 || len > MAX_ALERTS_LEN || side.after_ccs && !retry,
             APPLICATION_DATA => {
                 side.passed = side.passed.saturating_add(len.into());
                 !(awaits_answer && side.early_data && side.passed <= MAX_EARLY_DATA)

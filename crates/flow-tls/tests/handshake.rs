@@ -173,6 +173,8 @@ fn alerts() {
     let server = [warning, &record(22, &server_hello_12())].concat();
     check(&[(Initiator, &client_hello()), (Responder, &server)], "CAS", [true, true]);
     check(&[(Responder, ALERT)], "A", [true, true]);
+    let two: &[u8] = b"\x15\x03\x01\x00\x04\x01\x70\x02\x28";
+    check(&[(Initiator, &client_hello()), (Responder, two)], "CAA", [true, true]);
     check(&[(Initiator, &encrypted(21, 26))], "", [false, true]);
     check(
         &[(Initiator, &client_hello()), (Initiator, CCS), (Initiator, ALERT)],
