@@ -550,10 +550,19 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
         }
     }
 
-    /// Lets go of the parser, keeping what its streams counted.
+    /// Lets go of the parser, keeping what its streams counted, and reports what was odd in them.
     fn drop_session<S>(&mut self, flow: &mut Flow<K, SessionState<T, S>>) {
-        if let Slot::Stream(session) = std::mem::replace(&mut flow.user.slot, Slot::Done) {
-            count_streams(flow, &session);
+        let Slot::Stream(session) = std::mem::replace(&mut flow.user.slot, Slot::Done) else {
+            return;
+        };
+        count_streams(flow, &session);
+        if self.stream_out.emit_anomalies {
+            let (key, ts) = (flow.key(), self.last.ts);
+            self.events.extend(session.stream_anomalies().map(|kind| SessionEvent::Anomaly {
+                key: Some(key.clone()),
+                kind,
+                ts,
+            }));
         }
     }
 

@@ -169,6 +169,18 @@ impl<P: SessionParser> Session<P> {
         }
     }
 
+    /// What was odd in the streams altogether, one anomaly a side and kind. Gaps are reported one
+    /// by one, when they are given up.
+    pub(crate) fn stream_anomalies(&self) -> impl Iterator<Item = AnomalyKind> + '_ {
+        FlowSide::BOTH.into_iter().flat_map(|side| {
+            let stats = self.stream(side).stats();
+            let (count, bytes) = (stats.out_of_order_segments, stats.conflicting_bytes);
+            let early = (count > 0).then_some(AnomalyKind::OutOfOrderSegment { side, count });
+            let conflict = (bytes > 0).then_some(AnomalyKind::OverlapConflict { side, bytes });
+            early.into_iter().chain(conflict)
+        })
+    }
+
     fn with(
         &mut self,
         side: FlowSide,

@@ -113,7 +113,12 @@ fn messages_with_their_packets_and_bytes() {
 fn a_message_begins_in_the_packet_that_brought_its_first_byte() {
     check(
         "> PA 2 0 bb;\n> PA 0 0 aa",
-        &["started 0", r#"Initiator "aabb" packets 5-5 bytes 0..5"#, "closed eof"],
+        &[
+            "started 0",
+            r#"Initiator "aabb" packets 5-5 bytes 0..5"#,
+            "! out_of_order_segment",
+            "closed eof",
+        ],
     );
 }
 
@@ -126,6 +131,7 @@ fn a_gap_stops_a_side_that_does_not_know_better() {
             r#"Initiator "a" packets 4-4 bytes 0..2"#,
             "! stream_gap",
             r#"Responder "d" packets 9-9 bytes 0..2"#,
+            "! out_of_order_segment",
             "closed eof",
         ],
     );
@@ -228,7 +234,13 @@ fn poison_behind_the_last_gap_is_reported() {
     events.extend(driver.finish().map(describe));
     assert_eq!(
         events,
-        ["started 0", "! stream_gap", "! session_parse_error", "closed parse_error"]
+        [
+            "started 0",
+            "! stream_gap",
+            "! session_parse_error",
+            "! out_of_order_segment",
+            "closed parse_error",
+        ]
     );
 }
 
@@ -302,6 +314,20 @@ fn what_a_timeout_flushes_is_stamped_with_the_last_packet() {
         }
     }
     assert_eq!(stamps, [(frames[3].ts, 4)]);
+}
+
+#[test]
+fn early_and_contradicting_segments_are_reported_once_before_the_end() {
+    check(
+        "> PA 3 0 ddd\n> PA 1 0 bcDef\n> PA 0 0 a\n> FA 6 0\n< FA 0 7\n> A 7 1",
+        &[
+            "started 0",
+            r#"Initiator "abcddd" packets 6-7 bytes 0..6"#,
+            "! out_of_order_segment",
+            "! overlap_conflict",
+            "closed fin",
+        ],
+    );
 }
 
 #[test]
