@@ -35,7 +35,7 @@ pub struct FlowTrackerConfig {
     pub reset_linger: Duration,
     /// Flows in the table; at this many, a new one evicts another.
     ///
-    /// Rationale: 256 bytes a flow make 25 MiB.
+    /// Rationale: at 256 bytes a flow, 25 MiB.
     pub max_flows: usize,
     /// Flows the table has room for from the start.
     pub initial_capacity: usize,
@@ -44,11 +44,21 @@ pub struct FlowTrackerConfig {
     /// Whether [`track`](crate::FlowTracker::track) looks at timeouts by itself as packet time
     /// passes.
     pub auto_sweep: bool,
+    /// Flows that go on are reported this often, counted from their first packet, unless there was
+    /// none since; never if `None`. Exact to `sweep_interval`.
+    pub update_interval: Option<Duration>,
+    /// TCP segments with a lower time to live are rejected; 0 takes all.
+    ///
+    /// Rationale: whoever knows how far the hosts are can keep out what will never reach them;
+    /// nobody else should guess.
+    pub min_ttl: u8,
     /// Out-of-order and undelivered bytes that one stream may hold; `None` for the reassembler's
     /// own limit.
     pub max_reassembler_buffer: Option<usize>,
     /// What happens at that limit.
     pub overflow_policy: OverflowPolicy,
+    /// Limits and timeouts of the IP packets that are put together from fragments.
+    pub defragment: DefragmentConfig,
 }
 
 impl Default for FlowTrackerConfig {
@@ -65,8 +75,59 @@ impl Default for FlowTrackerConfig {
             initial_capacity: 1_024,
             sweep_interval: Duration::from_secs(1),
             auto_sweep: true,
+            update_interval: None,
+            min_ttl: 0,
             max_reassembler_buffer: None,
             overflow_policy: OverflowPolicy::default(),
+            defragment: DefragmentConfig::default(),
+        }
+    }
+}
+
+/// Limits and timeouts of a [`Defragmenter`](crate::Defragmenter). All times are packet time.
+///
+/// A packet that is dropped at `max_packets` or `max_bytes` is the one of which the first fragment
+/// came the longest ago.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DefragmentConfig {
+    /// An IPv4 packet that is not whole this long after its first fragment came is dropped.
+    ///
+    /// Rationale: what Linux waits; RFC 791 section 3.2 suggests 15 s, RFC 1122 section 3.3.2 60 s
+    /// to 120 s.
+    pub timeout_ipv4: Duration,
+    /// The same for IPv6.
+    ///
+    /// Rationale: RFC 8200 section 4.5.
+    pub timeout_ipv6: Duration,
+    /// Packets at once, those included that were dropped and are remembered until their timeout;
+    /// with 0 none is put together but those in a single fragment.
+    ///
+    /// Rationale: incomplete packets are few, as the fragments of one mostly come in a row;
+    /// this many leave 4 KiB of `max_bytes` for each.
+    pub max_packets: usize,
+    /// Memory for the fragments of all packets at once, in bytes: the capacity of the buffers and
+    /// a fixed charge for each packet.
+    ///
+    /// Rationale: four times what Linux keeps per network namespace; the largest packet there is
+    /// fits a hundred times.
+    pub max_bytes: usize,
+    /// Fragments of one packet, duplicates not counted; a packet with more is dropped.
+    ///
+    /// Rationale: a packet of 65,535 bytes in pieces of 8, the smallest that there are, has fewer,
+    /// so that nothing a host would accept is refused. A fragment costs the same however many
+    /// there are, and the memory for all of them is charged.
+    pub max_fragments: u32,
+}
+
+impl Default for DefragmentConfig {
+    fn default() -> Self {
+        Self {
+            timeout_ipv4: Duration::from_secs(30),
+            timeout_ipv6: Duration::from_secs(60),
+            max_packets: 4_096,
+            max_bytes: 16 << 20,
+            max_fragments: 8_192,
         }
     }
 }

@@ -1,6 +1,9 @@
 use std::fmt;
 
-use crate::{FlowSide, FlowStats, GapReason, HistoryString, L4Proto, OverflowPolicy, Timestamp};
+use crate::{
+    FlowSide, FlowStats, FragmentAnomaly, GapReason, HistoryString, IcmpError, L4Proto,
+    OverflowPolicy, Timestamp,
+};
 
 /// What happens to flows.
 ///
@@ -49,6 +52,28 @@ pub enum FlowEvent<K> {
         /// When.
         ts: Timestamp,
     },
+    /// What was counted so far of a flow that goes on; only if
+    /// [`update_interval`](crate::FlowTrackerConfig::update_interval) is set.
+    Update {
+        /// The flow.
+        key: K,
+        /// What was counted.
+        stats: Box<FlowStats>,
+        /// When.
+        ts: Timestamp,
+    },
+    /// An ICMP error speaks of a packet of the flow; only if the extractor looks for the packets
+    /// that errors quote.
+    IcmpError {
+        /// The flow.
+        key: K,
+        /// Who sent the packet that is quoted, and is told so.
+        side: FlowSide,
+        /// What is wrong.
+        error: IcmpError,
+        /// When.
+        ts: Timestamp,
+    },
     /// The record of a flow is complete.
     Ended {
         /// The flow.
@@ -79,6 +104,8 @@ impl<K> FlowEvent<K> {
             | Self::Packet { key, .. }
             | Self::Established { key, .. }
             | Self::StateChange { key, .. }
+            | Self::Update { key, .. }
+            | Self::IcmpError { key, .. }
             | Self::Ended { key, .. } => Some(key),
             Self::Anomaly { key, .. } => key.as_ref(),
         }
@@ -193,9 +220,10 @@ pub enum AnomalyKind {
         /// How many.
         count: u64,
     },
-    /// The flow table was full and flows were evicted.
+    /// The flow table was full and flows were evicted: reported with the first in a tick, and when
+    /// the tick is over if there were more.
     FlowTableEvictionPressure {
-        /// Flows evicted for this packet.
+        /// Flows evicted in this tick so far.
         evicted_in_tick: u64,
         /// Flows evicted since the tracker began.
         evicted_total: u64,
@@ -232,6 +260,18 @@ pub enum AnomalyKind {
         /// Why.
         reason: RejectReason,
     },
+    /// A segment that counts, but that hosts rarely send.
+    OddSegment {
+        /// Who sent it.
+        side: FlowSide,
+        /// What is odd about it.
+        oddity: SegmentOddity,
+    },
+    /// Fragments that do not make a sound packet.
+    Fragments {
+        /// What is wrong with them.
+        anomaly: FragmentAnomaly,
+    },
 }
 
 /// The name in lower case with underscores: `stream_gap`; without the details.
@@ -245,6 +285,8 @@ impl fmt::Display for AnomalyKind {
             Self::StreamGap { .. } => "stream_gap",
             Self::OverlapConflict { .. } => "overlap_conflict",
             Self::RejectedSegment { reason, .. } => return fmt::Display::fmt(reason, f),
+            Self::OddSegment { oddity, .. } => return fmt::Display::fmt(oddity, f),
+            Self::Fragments { anomaly } => return fmt::Display::fmt(anomaly, f),
         })
     }
 }
@@ -271,11 +313,16 @@ pub enum RejectReason {
     OutOfWindow,
     /// Flags that no host sends together.
     BadFlags,
+    /// A FIN outside of any window.
+    FinBadSeq,
+    /// It will not get far: its time to live is below
+    /// [`min_ttl`](crate::FlowTrackerConfig::min_ttl).
+    LowTimeToLive,
 }
 
 impl RejectReason {
     /// Every reason, in the order of their indices in per-reason counters.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::RstBadSeq,
         Self::RstInSynSent,
         Self::SynInEstablished,
@@ -285,6 +332,8 @@ impl RejectReason {
         Self::Md5Unexpected,
         Self::OutOfWindow,
         Self::BadFlags,
+        Self::FinBadSeq,
+        Self::LowTimeToLive,
     ];
 }
 
@@ -301,6 +350,59 @@ impl fmt::Display for RejectReason {
             Self::Md5Unexpected => "md5_unexpected",
             Self::OutOfWindow => "out_of_window",
             Self::BadFlags => "bad_flags",
+            Self::FinBadSeq => "fin_bad_seq",
+            Self::LowTimeToLive => "low_ttl",
+        })
+    }
+}
+
+/// What is odd about a segment that counts all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SegmentOddity {
+    /// Its sender had sent a reset before, and goes on as if it had not: somebody else sent that.
+    ResetIgnoredBySender,
+    /// A reset with payload, which is no stream data (RFC 9293 section 3.5.3 has it explain the
+    /// reset).
+    ResetPayload,
+    /// A SYN or SYN-ACK with payload (RFC 7413).
+    SynData,
+    /// The first packet is a SYN-ACK: its receiver counts as the initiator.
+    RoleFlip,
+    /// A new connection whose sequence numbers and timestamps do not lie behind those of the old
+    /// one (RFC 6191).
+    PrematureReuse,
+    /// Data behind the FIN.
+    DataAfterFin,
+    /// It came from further away or from nearer than the first of its direction, or will not get
+    /// far.
+    TimeToLive,
+}
+
+impl SegmentOddity {
+    /// Every oddity, in the order of their indices in counters.
+    pub const ALL: [Self; 7] = [
+        Self::ResetIgnoredBySender,
+        Self::ResetPayload,
+        Self::SynData,
+        Self::RoleFlip,
+        Self::PrematureReuse,
+        Self::DataAfterFin,
+        Self::TimeToLive,
+    ];
+}
+
+/// The name in lower case with underscores: `rst_ignored_by_sender`.
+impl fmt::Display for SegmentOddity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ResetIgnoredBySender => "rst_ignored_by_sender",
+            Self::ResetPayload => "rst_payload",
+            Self::SynData => "syn_data",
+            Self::RoleFlip => "role_flip",
+            Self::PrematureReuse => "premature_reuse",
+            Self::DataAfterFin => "data_after_fin",
+            Self::TimeToLive => "ttl_anomaly",
         })
     }
 }

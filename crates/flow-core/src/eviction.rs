@@ -1,12 +1,12 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::Hash;
 
 use crate::table::FlowTable;
 use crate::timers::SLACK;
-use crate::{EndReason, Flow, Timestamp};
+use crate::{EndReason, Flow};
 
 /// Which flow makes room when the table is full: one that is closed and only lingers, the first
-/// to have closed, or else the one whose last packet is the oldest.
+/// to have closed, or else one of those whose last packet is the oldest, to the timers' tick.
 ///
 /// Nothing here is touched by a packet of a flow that goes on. Entries are notes, looked up in the
 /// table before they count.
@@ -14,31 +14,62 @@ use crate::{EndReason, Flow, Timestamp};
 pub(crate) struct Eviction {
     /// Closed flows in the order of their closing.
     lingering: VecDeque<Note>,
-    /// All flows, least recently seen first, as they were when the table was last found full.
-    oldest: VecDeque<Note>,
+    /// Every flow under a tick of its past, once the table was full for the first time. The oldest
+    /// are looked at first; one that was seen since goes to where it belongs, so that what a look
+    /// costs was paid for by a packet.
+    by_tick: Option<BTreeMap<u64, VecDeque<Note>>>,
+    /// Notes in `by_tick`, those of flows that have ended included.
+    noted: usize,
 }
 
-/// A flow in its slot, and when it closed or was last seen.
+/// A flow in its slot, and when it was last seen.
 #[derive(Clone, Copy)]
 struct Note {
-    time: Timestamp,
+    touched: u64,
     slot: u32,
-    id: u64,
+    id: u32,
 }
 
 impl Note {
-    /// Whether the flow still lingers after the close for which it was noted.
+    fn of<K, S>(slot: u32, flow: &Flow<K, S>) -> Self {
+        Self { touched: flow.touched, slot, id: flow.low_id() }
+    }
+
+    /// The flow it is about, if that is still there.
+    fn flow<'a, K: Eq + Hash, S>(&self, table: &'a FlowTable<K, S>) -> Option<&'a Flow<K, S>> {
+        table.get(self.slot).filter(|flow| flow.low_id() == self.id)
+    }
+
     fn lingers_in<K: Eq + Hash, S>(&self, table: &FlowTable<K, S>) -> bool {
-        let flow = table.get(self.slot).filter(|flow| flow.id == self.id);
-        flow.is_some_and(|flow| flow.closed.is_some() && flow.closed_at == self.time)
+        self.flow(table).is_some_and(|flow| flow.closed().is_some())
     }
 }
 
 impl Eviction {
+    /// A flow has begun in this slot.
+    pub(crate) fn started<K: Eq + Hash, S>(
+        &mut self,
+        slot: u32,
+        tick: u64,
+        table: &FlowTable<K, S>,
+    ) {
+        let (Some(by_tick), Some(flow)) = (&mut self.by_tick, table.get(slot)) else { return };
+        by_tick.entry(tick).or_default().push_back(Note::of(slot, flow));
+        self.noted += 1;
+        if self.noted > 2 * table.len() + SLACK {
+            for notes in by_tick.values_mut() {
+                notes.retain(|note| note.flow(table).is_some());
+                notes.shrink_to(2 * notes.len());
+            }
+            by_tick.retain(|_, notes| !notes.is_empty());
+            self.noted = by_tick.values().map(VecDeque::len).sum();
+        }
+    }
+
     /// The flow in this slot has closed.
     pub(crate) fn closed<K: Eq + Hash, S>(&mut self, slot: u32, table: &FlowTable<K, S>) {
         let Some(flow) = table.get(slot) else { return };
-        self.lingering.push_back(Note { time: flow.closed_at, slot, id: flow.id });
+        self.lingering.push_back(Note::of(slot, flow));
         if self.lingering.len() > 2 * table.len() + SLACK {
             self.lingering.retain(|note| note.lingers_in(table));
         }
@@ -52,39 +83,51 @@ impl Eviction {
         }
     }
 
-    /// The slot to make room with, and the reason with which its flow ends.
+    /// The slot to make room with, and the reason with which its flow ends. `tick_at` gives the
+    /// tick of a time.
     pub(crate) fn next<K: Eq + Hash, S>(
         &mut self,
         table: &FlowTable<K, S>,
+        tick_at: impl Fn(u64) -> u64,
     ) -> Option<(u32, EndReason)> {
         while let Some(note) = self.lingering.pop_front() {
-            let flow = table.get(note.slot).filter(|_| note.lingers_in(table));
-            if let Some(reason) = flow.and_then(|flow| flow.closed) {
+            if let Some(reason) = note.flow(table).and_then(Flow::closed) {
                 return Some((note.slot, reason));
             }
         }
-        Some((self.least_recently_seen(table)?, EndReason::Evicted))
+        Some((self.least_recently_seen(table, tick_at)?, EndReason::Evicted))
     }
 
-    /// Works off a list sorted once per table-full: a flow that was seen since the list was made
-    /// is skipped, because every flow still on it is older. Each note is skipped at most once per
-    /// packet that touched its flow, so the cost per packet is that of sorting, O(log n), on
-    /// average.
-    fn least_recently_seen<K: Eq + Hash, S>(&mut self, table: &FlowTable<K, S>) -> Option<u32> {
-        let is_untouched = |note: &Note| {
-            let flow = table.get(note.slot);
-            flow.is_some_and(|flow| flow.id == note.id && flow.last_seen == note.time)
-        };
-        while let Some(note) = self.oldest.pop_front() {
-            if is_untouched(&note) {
+    fn least_recently_seen<K: Eq + Hash, S>(
+        &mut self,
+        table: &FlowTable<K, S>,
+        tick_at: impl Fn(u64) -> u64,
+    ) -> Option<u32> {
+        let by_tick = self.by_tick.get_or_insert_with(|| {
+            let mut notes: Vec<_> =
+                table.slots().map(|(slot, flow)| Note::of(slot, flow)).collect();
+            notes.sort_unstable_by_key(|note| note.touched);
+            self.noted = notes.len();
+            let mut by_tick = BTreeMap::<u64, VecDeque<Note>>::new();
+            for note in notes {
+                by_tick.entry(tick_at(note.touched)).or_default().push_back(note);
+            }
+            by_tick
+        });
+        loop {
+            let mut oldest = by_tick.first_entry()?;
+            let Some(note) = oldest.get_mut().pop_front() else {
+                oldest.remove();
+                continue;
+            };
+            self.noted -= 1;
+            let Some(flow) = note.flow(table) else { continue };
+            if flow.touched == note.touched {
                 return Some(note.slot);
             }
+            let seen = Note::of(note.slot, flow);
+            by_tick.entry(tick_at(flow.touched)).or_default().push_back(seen);
+            self.noted += 1;
         }
-        let note =
-            |(slot, flow): (u32, &Flow<K, S>)| Note { time: flow.last_seen, slot, id: flow.id };
-        let mut all: Vec<_> = table.slots().map(note).collect();
-        all.sort_unstable_by_key(|note| (note.time, note.id));
-        self.oldest = all.into();
-        self.oldest.pop_front().map(|note| note.slot)
     }
 }

@@ -2,7 +2,7 @@ use std::fmt;
 use std::hash::Hash;
 use std::ops::Range;
 
-use crate::{LinkType, PacketView, TcpInfo};
+use crate::{Fragment, LinkType, PacketView, TcpInfo};
 
 /// Finds the flow that a packet belongs to.
 ///
@@ -22,6 +22,43 @@ pub trait FlowExtractor: Send + Sync + 'static {
         let _ = view;
         SkipReason::NoFlow
     }
+
+    /// The IP fragment in this packet, if that is why [`extract`](Self::extract) gave `None`.
+    /// Called for packets that were skipped as [`SkipReason::Fragment`] only. The tracker keeps
+    /// fragments until their packet is whole, and has its flow extracted then, as a frame of
+    /// link type [`LinkType::IPV4`] or [`LinkType::IPV6`].
+    fn fragment<'a>(&self, view: PacketView<'a>) -> Option<Fragment<'a>> {
+        let _ = view;
+        None
+    }
+
+    /// The flow of the packet that an ICMP error quotes (RFC 792, RFC 4443 section 3). Called for
+    /// packets of [`L4Proto::Icmp`] and [`L4Proto::Icmpv6`] only. With `None`, an error is a
+    /// packet of the flow that [`extract`](Self::extract) gave.
+    fn quoted(&self, view: PacketView<'_>) -> Option<Quoted<Self::Key>> {
+        let _ = view;
+        None
+    }
+}
+
+/// What an ICMP error says, and of which flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quoted<K> {
+    /// The flow of the packet that it quotes.
+    pub key: K,
+    /// The direction of the quoted packet, whose sender the error is for.
+    pub orientation: Orientation,
+    /// What is wrong.
+    pub error: IcmpError,
+}
+
+/// Type and code of an ICMP error (RFC 792) or ICMPv6 error (RFC 4443).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct IcmpError {
+    /// The type: 3 is "destination unreachable" in ICMP, 1 in ICMPv6.
+    pub icmp_type: u8,
+    /// The code, whose meaning depends on the type.
+    pub code: u8,
 }
 
 /// What an extractor learnt of one packet.
@@ -172,7 +209,11 @@ pub enum SkipReason {
 /// Holds [`Encapsulation::MAX_LAYERS`] layers; what lies deeper is not recorded.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Encapsulation {
-    kinds: [Option<EncapKind>; Self::MAX_LAYERS],
+    /// One byte per layer, the outermost lowest: one more than its place in [`EncapKind::ALL`],
+    /// 0 where there is no layer.
+    //
+    // One word, as it is made, copied and compared as a whole for every packet.
+    kinds: u64,
     ids: [u32; Self::MAX_LAYERS],
 }
 
@@ -185,22 +226,40 @@ impl Encapsulation {
 
     /// Not wrapped in anything.
     #[must_use]
+    #[inline]
     pub const fn is_empty(&self) -> bool {
-        self.kinds[0].is_none()
+        self.kinds == 0
     }
 
     /// Adds a layer inside the others.
+    #[inline]
     pub fn push(&mut self, layer: EncapLayer) {
-        if let Some(at) = self.kinds.iter().position(Option::is_none) {
-            self.kinds[at] = Some(layer.kind);
-            self.ids[at] = layer.id;
+        let at = self.len();
+        if let Some(id) = self.ids.get_mut(at) {
+            *id = layer.id;
+            self.kinds |= (layer.kind as u64 + 1) << (8 * at);
         }
+    }
+
+    /// These layers, with those of `inner` inside of them.
+    #[must_use]
+    pub fn around(mut self, inner: Self) -> Self {
+        inner.layers().for_each(|layer| self.push(layer));
+        self
     }
 
     /// The layers, outermost first.
     pub fn layers(&self) -> impl Iterator<Item = EncapLayer> + '_ {
-        let known = self.kinds.iter().zip(&self.ids);
-        known.map_while(|(kind, &id)| Some(EncapLayer { kind: (*kind)?, id }))
+        let known = self.kinds.to_le_bytes().into_iter().zip(&self.ids);
+        known.map_while(|(kind, &id)| {
+            let kind = *EncapKind::ALL.get(usize::from(kind).checked_sub(1)?)?;
+            Some(EncapLayer { kind, id })
+        })
+    }
+
+    #[inline]
+    const fn len(&self) -> usize {
+        (u64::BITS - self.kinds.leading_zeros()).div_ceil(8) as usize
     }
 }
 
@@ -264,4 +323,20 @@ pub enum EncapKind {
     IpInIp,
     /// RFC 4380.
     Teredo,
+}
+
+impl EncapKind {
+    /// Every kind, in the order of declaration.
+    const ALL: [Self; 10] = [
+        Self::Vlan,
+        Self::Mpls,
+        Self::Vxlan,
+        Self::Geneve,
+        Self::GtpU,
+        Self::Gre,
+        Self::Erspan,
+        Self::PppoE,
+        Self::IpInIp,
+        Self::Teredo,
+    ];
 }

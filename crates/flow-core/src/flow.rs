@@ -1,35 +1,33 @@
 use std::time::Duration;
 
-use crate::tcp_state::Tcp;
-use crate::timers::Timer;
+use crate::history::History;
+use crate::tcp_state::{Rumours, Tcp};
 use crate::{
-    Encapsulation, EndReason, FlowSide, FlowState, FlowStats, FlowTrackerConfig, HistoryString,
-    L4Proto, Orientation, TcpSideStats, TcpStats, Timestamp, Traffic,
+    ConnState, Encapsulation, EndReason, FlowSide, FlowState, FlowStats, FlowTrackerConfig,
+    HistoryString, L4Proto, Orientation, TcpSideStats, TcpStats, Timestamp, Traffic,
 };
 
 /// An entry of the flow table.
 ///
-/// What every packet touches stands in front; counters that most flows never raise are in a box
-/// that is made when the first of them does.
+/// What every packet touches stands in front, in the order in which it is touched; counters that
+/// most flows never raise are in a box that is made when the first of them does.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Flow<K, S> {
     pub(crate) key: K,
+    /// When the last packet came, by the tracker's clock; while the flow lingers, when it closed.
+    pub(crate) touched: u64,
     pub(crate) last_seen: Timestamp,
     pub(crate) traffic: [Traffic; 2],
     pub(crate) tcp: Tcp,
-    pub(crate) history: HistoryString,
     pub(crate) state: FlowState,
-    pub(crate) l4: Option<L4Proto>,
     pub(crate) initiator: Orientation,
-    /// The close that the flow lingers after.
-    pub(crate) closed: Option<EndReason>,
-    pub(crate) closed_at: Timestamp,
-    /// Whether `Established` was reported.
-    pub(crate) established: bool,
-    /// The flow's own idle timeout in nanoseconds, [`OF_CONFIG`] if it has none.
-    pub(crate) idle_timeout: u64,
-    /// The tick of the flow's live timer.
-    pub(crate) timer: u64,
+    pub(crate) l4: Option<L4Proto>,
+    pub(crate) history: History,
+    /// The tick of the flow's live timer, as the wheel knows it.
+    pub(crate) timer: u32,
+    /// The flow's own idle timeout in milliseconds, [`OF_CONFIG`] if it has none.
+    pub(crate) idle_timeout: u32,
     pub(crate) started: Timestamp,
     pub(crate) id: u64,
     pub(crate) details: Option<Box<Details>>,
@@ -38,14 +36,36 @@ pub struct Flow<K, S> {
 }
 
 /// Marks a flow whose idle timeout is that of the configuration.
-pub(crate) const OF_CONFIG: u64 = u64::MAX;
+pub(crate) const OF_CONFIG: u32 = u32::MAX;
 
 /// Counters and facts that most flows do not have.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Details {
     pub(crate) encapsulation: Encapsulation,
     pub(crate) tcp: TcpStats,
+    pub(crate) rumours: Rumours,
     pub(crate) reassembly: [ReassemblyStats; 2],
+    pub(crate) reported: Reported,
+}
+
+/// Which anomalies of each side were reported in the present tick, so that none is twice.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reported {
+    tick: u64,
+    kinds: [u32; 2],
+}
+
+impl Reported {
+    /// Whether the kind of this number is new for `side` in this tick.
+    pub(crate) fn is_first(&mut self, tick: u64, side: FlowSide, kind: usize) -> bool {
+        if self.tick != tick {
+            *self = Self { tick, kinds: [0; 2] };
+        }
+        let kinds = &mut self.kinds[side.index()];
+        let known = *kinds;
+        *kinds |= 1 << kind;
+        *kinds != known
+    }
 }
 
 /// What a reassembler says of its buffer.
@@ -86,16 +106,27 @@ impl<K, S> Flow<K, S> {
     /// Why it closed, while it lingers.
     #[must_use]
     pub const fn closed(&self) -> Option<EndReason> {
-        self.closed
+        match self.state {
+            FlowState::Closed => Some(EndReason::Fin),
+            FlowState::Reset => Some(EndReason::Rst),
+            _ => None,
+        }
+    }
+
+    /// How it began and finished, in Zeek's words.
+    #[must_use]
+    pub fn conn_state(&self) -> ConnState {
+        ConnState::of(self.l4, self.state, self.tcp.endings(), self.traffic)
     }
 
     /// What happened so far.
     #[must_use]
-    pub const fn history(&self) -> &HistoryString {
-        &self.history
+    pub fn history(&self) -> HistoryString {
+        self.history.to_letters()
     }
 
-    /// Notes a letter in the history; see [`HistoryString::note`].
+    /// Notes in the history that `side` did what a letter of [`HistoryString`], in upper case,
+    /// stands for. Only the first occurrence is noted; what is no such letter is ignored.
     pub fn note(&mut self, side: FlowSide, letter: u8) {
         self.history.note(side, letter);
     }
@@ -167,6 +198,7 @@ impl<K, S> Flow<K, S> {
             bytes_responder: responder.bytes,
             payload_bytes_initiator: initiator.payload_bytes,
             payload_bytes_responder: responder.payload_bytes,
+            conn_state: self.conn_state(),
             ..FlowStats::default()
         };
         if let Some(details) = &self.details {
@@ -178,12 +210,7 @@ impl<K, S> Flow<K, S> {
         stats
     }
 
-    /// Whether this is the flow's live timer.
-    pub(crate) fn has(&self, timer: &Timer) -> bool {
-        self.timer == timer.tick && self.low_id() == timer.id
-    }
-
-    /// What timers know of the flow's number.
+    /// What notes know of the flow's number.
     #[allow(clippy::cast_possible_truncation, reason = "the low half is taken")]
     pub(crate) const fn low_id(&self) -> u32 {
         self.id as u32
@@ -194,26 +221,24 @@ impl<K, S> Flow<K, S> {
         if orientation == self.initiator { FlowSide::Initiator } else { FlowSide::Responder }
     }
 
-    /// When the flow ends if no packet comes.
-    pub(crate) fn deadline(&self, config: &FlowTrackerConfig) -> Timestamp {
-        let linger = match self.closed {
-            Some(EndReason::Rst) => Some(config.reset_linger.min(config.close_linger)),
-            Some(_) => Some(config.close_linger),
-            None => None,
-        };
-        if let Some(linger) = linger {
-            return self.closed_at.saturating_add(linger);
-        }
-        let own = Duration::from_nanos(self.idle_timeout);
+    /// When the flow ends if no packet comes, by the tracker's clock.
+    pub(crate) fn deadline(&self, config: &FlowTrackerConfig) -> u64 {
+        let own = Duration::from_millis(self.idle_timeout.into());
+        let has_own = self.idle_timeout != OF_CONFIG;
         let timeout = match (self.state, self.l4) {
-            (FlowState::SynSent | FlowState::SynReceived, _) => config.idle_timeout_syn.min(own),
+            (FlowState::Closed, _) => config.close_linger,
+            (FlowState::Reset, _) => config.reset_linger.min(config.close_linger),
+            (FlowState::SynSent | FlowState::SynReceived, _) if has_own => {
+                config.idle_timeout_syn.min(own)
+            }
+            (FlowState::SynSent | FlowState::SynReceived, _) => config.idle_timeout_syn,
             (FlowState::ClosingTcp, _) => config.idle_timeout_closing,
-            _ if self.idle_timeout != OF_CONFIG => own,
+            _ if has_own => own,
             (_, Some(L4Proto::Tcp)) => config.idle_timeout_tcp,
             (_, Some(L4Proto::Udp)) => config.idle_timeout_udp,
             _ => config.idle_timeout_other,
         };
-        self.last_seen.saturating_add(timeout)
+        self.touched.saturating_add(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX))
     }
 }
 
@@ -223,8 +248,8 @@ mod tests {
 
     /// A key of 40 bytes is that of an IPv6 five-tuple.
     #[test]
-    fn an_entry_takes_four_cache_lines() {
-        assert_eq!(size_of::<Option<Flow<[u64; 5], ()>>>(), 256);
-        assert_eq!((size_of::<Tcp>(), size_of::<HistoryString>()), (76, 30));
+    fn an_entry_takes_216_bytes() {
+        assert_eq!(size_of::<Option<Flow<[u64; 5], ()>>>(), 216);
+        assert_eq!((size_of::<Tcp>(), size_of::<History>()), (56, 20));
     }
 }

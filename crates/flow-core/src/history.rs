@@ -4,70 +4,26 @@ use crate::FlowSide;
 
 /// What happened in a flow, in the letters of the `history` field of Zeek's `conn.log`.
 ///
-/// `S` SYN, `H` SYN-ACK, `A` pure ACK, `D` payload, `F` FIN, `R` reset, `W` zero window, `Q` flags
-/// that do not go together; upper case from the initiator, lower case from the responder. The
-/// alphabet also has `T` retransmitted payload, `I` inconsistent packet, `G` gap and `^` sides
-/// swapped, which the tracker does not note by itself. A letter is noted at its first occurrence only, so the string is bounded by
-/// the alphabet.
+/// `S` SYN, `H` SYN-ACK, `A` pure ACK, `D` payload, `F` FIN, `R` reset, `T` payload that had been
+/// sent before, `W` zero window, `Q` SYN together with FIN or reset, `I` FIN together with reset,
+/// `G` gap; upper case from the initiator, lower case from the responder. `^` says that the sides
+/// were told by a SYN-ACK without its SYN. A letter is noted at its first occurrence only, so the
+/// string is bounded by the alphabet.
+///
+/// Gaps are noted by the layers that find them, with [`Flow::note`](crate::Flow::note).
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct HistoryString {
-    seen: [u16; 2],
     len: u8,
-    letters: [u8; Self::CAPACITY],
+    letters: [u8; CAPACITY],
 }
 
-/// Letters a side can have.
-const LETTERS: usize = 12;
-
 impl HistoryString {
-    /// Every letter of both sides.
-    const CAPACITY: usize = 2 * LETTERS;
-
     /// The letters so far.
     #[must_use]
     pub fn as_str(&self) -> &str {
         let letters = self.letters.get(..usize::from(self.len)).unwrap_or_default();
         std::str::from_utf8(letters).unwrap_or_default()
     }
-
-    /// Notes that `side` did what `letter` (upper case) stands for. Other letters are ignored.
-    #[inline]
-    pub fn note(&mut self, side: FlowSide, letter: u8) {
-        let Some(bit) = bit_of(letter) else { return };
-        let seen = &mut self.seen[side.index()];
-        if *seen & bit != 0 {
-            return;
-        }
-        *seen |= bit;
-        let cased = match side {
-            FlowSide::Initiator => letter,
-            FlowSide::Responder => letter.to_ascii_lowercase(),
-        };
-        if let Some(free) = self.letters.get_mut(usize::from(self.len)) {
-            *free = cased;
-            self.len += 1;
-        }
-    }
-}
-
-/// The letter's place in `seen`; with a constant letter, a constant.
-#[inline]
-const fn bit_of(letter: u8) -> Option<u16> {
-    Some(match letter {
-        b'S' => 1,
-        b'H' => 1 << 1,
-        b'A' => 1 << 2,
-        b'D' => 1 << 3,
-        b'F' => 1 << 4,
-        b'R' => 1 << 5,
-        b'T' => 1 << 6,
-        b'W' => 1 << 7,
-        b'Q' => 1 << 8,
-        b'I' => 1 << 9,
-        b'G' => 1 << 10,
-        b'^' => 1 << 11,
-        _ => return None,
-    })
 }
 
 impl fmt::Display for HistoryString {
@@ -82,13 +38,90 @@ impl fmt::Debug for HistoryString {
     }
 }
 
+/// The letters that a side can have; a letter's place is its number.
+const ALPHABET: [u8; 12] = *b"SHADFRTWQIG^";
+
+/// Every letter of both sides.
+const CAPACITY: usize = 2 * ALPHABET.len();
+
+/// Bits that a letter takes: four for its number, one for its side.
+const BITS: u32 = 5;
+const PER_WORD: u32 = u32::BITS / BITS;
+
+/// A [`HistoryString`] as a flow's entry holds it, in 20 bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct History {
+    /// The letters of the initiator in the low half, those of the responder in the high one. As
+    /// many bits are set as there are letters.
+    seen: u32,
+    /// The letters in their order.
+    order: [u32; 4],
+}
+
+impl History {
+    /// Notes that `side` did what `letter` (upper case) stands for. Other letters are ignored.
+    #[inline]
+    pub(crate) fn note(&mut self, side: FlowSide, letter: u8) {
+        let Some(number) = number_of(letter) else { return };
+        let code = match side {
+            FlowSide::Initiator => number,
+            FlowSide::Responder => number + 16,
+        };
+        if self.seen & 1 << code == 0 {
+            self.add(code);
+        }
+    }
+
+    #[cold]
+    fn add(&mut self, code: u32) {
+        let at = self.seen.count_ones();
+        self.seen |= 1 << code;
+        if let Some(word) = self.order.get_mut((at / PER_WORD) as usize) {
+            *word |= code << (at % PER_WORD * BITS);
+        }
+    }
+
+    /// The letters so far.
+    pub(crate) fn to_letters(self) -> HistoryString {
+        let mut string = HistoryString::default();
+        for (at, place) in (0..self.seen.count_ones()).zip(&mut string.letters) {
+            let word = self.order.get((at / PER_WORD) as usize).copied().unwrap_or_default();
+            let code = (word >> (at % PER_WORD * BITS)) as usize;
+            let letter = ALPHABET.get(code & 15).copied().unwrap_or_default();
+            *place = if code & 16 == 0 { letter } else { letter.to_ascii_lowercase() };
+            string.len += 1;
+        }
+        string
+    }
+}
+
+/// A letter's number; with a constant letter, a constant.
+#[inline]
+const fn number_of(letter: u8) -> Option<u32> {
+    Some(match letter {
+        b'S' => 0,
+        b'H' => 1,
+        b'A' => 2,
+        b'D' => 3,
+        b'F' => 4,
+        b'R' => 5,
+        b'T' => 6,
+        b'W' => 7,
+        b'Q' => 8,
+        b'I' => 9,
+        b'G' => 10,
+        b'^' => 11,
+        _ => return None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn first_occurrences_in_order() {
-        let mut history = HistoryString::default();
+        let mut history = History::default();
         for (side, letter) in [
             (FlowSide::Initiator, b'S'),
             (FlowSide::Responder, b'H'),
@@ -100,16 +133,16 @@ mod tests {
         ] {
             history.note(side, letter);
         }
-        assert_eq!(history.as_str(), "ShADd");
+        assert_eq!(history.to_letters().as_str(), "ShADd");
     }
 
     #[test]
-    fn bounded_by_the_alphabet() {
-        let mut history = HistoryString::default();
+    fn every_letter_of_both_sides_fits() {
+        let mut history = History::default();
         for letter in 0..=u8::MAX {
-            history.note(FlowSide::Initiator, letter);
             history.note(FlowSide::Responder, letter);
+            history.note(FlowSide::Initiator, letter);
         }
-        assert_eq!(history.as_str().len(), HistoryString::CAPACITY);
+        assert_eq!(history.to_letters().as_str(), "aAdDfFgGhHiIqQrRsStTwW^^");
     }
 }

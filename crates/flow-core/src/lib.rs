@@ -56,15 +56,21 @@
 //! packet of a known flow does not move any list. Memory is bounded by
 //! [`FlowTrackerConfig::max_flows`].
 
+mod clock;
 mod config;
+mod conn_state;
 mod dedup;
+mod defragment;
+mod engine;
 mod event;
 mod eviction;
 mod extract;
 mod flow;
+mod fragment;
 mod gap;
 mod history;
 mod packet;
+mod report;
 mod side;
 mod sink;
 mod stats;
@@ -75,14 +81,19 @@ mod time;
 mod timers;
 mod tracker;
 
-pub use self::config::{FlowTrackerConfig, OverflowPolicy};
+pub use self::config::{DefragmentConfig, FlowTrackerConfig, OverflowPolicy};
+pub use self::conn_state::ConnState;
 pub use self::dedup::Dedup;
-pub use self::event::{AnomalyKind, EndReason, FlowEvent, FlowState, RejectReason};
+pub use self::defragment::{
+    DefragmentStats, Defragmented, Defragmenter, FragmentAnomaly, WholePacket,
+};
+pub use self::event::{AnomalyKind, EndReason, FlowEvent, FlowState, RejectReason, SegmentOddity};
 pub use self::extract::{
-    EncapKind, EncapLayer, Encapsulation, Extracted, FlowExtractor, L4Proto, Orientation, Payload,
-    SkipReason,
+    EncapKind, EncapLayer, Encapsulation, Extracted, FlowExtractor, IcmpError, L4Proto,
+    Orientation, Payload, Quoted, SkipReason,
 };
 pub use self::flow::{Flow, ReassemblyStats};
+pub use self::fragment::{Fragment, FragmentedPacket};
 pub use self::gap::{Gap, GapReason};
 pub use self::history::HistoryString;
 pub use self::packet::{LinkType, PacketView};

@@ -1,5 +1,6 @@
 use crate::{
-    AnomalyKind, EndReason, Flow, FlowEvent, FlowSide, FlowState, TcpInfo, Timestamp, Verdict,
+    AnomalyKind, EndReason, Flow, FlowEvent, FlowSide, FlowState, IcmpError, TcpInfo, Timestamp,
+    Verdict,
 };
 
 /// What a tracker reports to the layer above while it handles a packet.
@@ -37,6 +38,24 @@ pub trait FlowSink<K, S> {
         ts: Timestamp,
     ) {
         let _ = (flow, from, to, ts);
+    }
+
+    /// The flow goes on, and [`update_interval`](crate::FlowTrackerConfig::update_interval) has
+    /// passed once more.
+    fn update(&mut self, flow: &mut Flow<K, S>, ts: Timestamp) {
+        let _ = (flow, ts);
+    }
+
+    /// An ICMP error quotes a packet of the flow that `side` sent. It is counted as a packet of
+    /// the other side, and has no payload.
+    fn icmp_error(
+        &mut self,
+        flow: &mut Flow<K, S>,
+        side: FlowSide,
+        error: IcmpError,
+        ts: Timestamp,
+    ) {
+        let _ = (flow, side, error, ts);
     }
 
     /// Something out of the ordinary.
@@ -95,6 +114,12 @@ impl<K> EventQueue<K> {
         self
     }
 
+    /// Drops the events.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.events.clear();
+    }
+
     /// Takes the events out, oldest first.
     pub fn drain(&mut self) -> std::vec::Drain<'_, FlowEvent<K>> {
         self.events.drain(..)
@@ -128,6 +153,21 @@ impl<K: Clone, S> FlowSink<K, S> for EventQueue<K> {
         self.events.push(FlowEvent::StateChange { key: flow.key.clone(), from, to, ts });
     }
 
+    fn update(&mut self, flow: &mut Flow<K, S>, ts: Timestamp) {
+        let (key, stats) = (flow.key.clone(), Box::new(flow.stats()));
+        self.events.push(FlowEvent::Update { key, stats, ts });
+    }
+
+    fn icmp_error(
+        &mut self,
+        flow: &mut Flow<K, S>,
+        side: FlowSide,
+        error: IcmpError,
+        ts: Timestamp,
+    ) {
+        self.events.push(FlowEvent::IcmpError { key: flow.key.clone(), side, error, ts });
+    }
+
     fn anomaly(&mut self, flow: Option<&mut Flow<K, S>>, kind: AnomalyKind, ts: Timestamp) {
         if self.emit_anomalies {
             let key = flow.map(|flow| flow.key.clone());
@@ -136,7 +176,7 @@ impl<K: Clone, S> FlowSink<K, S> for EventQueue<K> {
     }
 
     fn ended(&mut self, flow: &mut Flow<K, S>, reason: EndReason, _ts: Timestamp) {
-        let (key, stats, history) = (flow.key.clone(), Box::new(flow.stats()), flow.history);
+        let (key, stats, history) = (flow.key.clone(), Box::new(flow.stats()), flow.history());
         self.events.push(FlowEvent::Ended { key, reason, stats, history });
     }
 }

@@ -1,4 +1,7 @@
-use crate::{FlowSide, GapReason, ReassemblyStats, SkipReason, Timestamp};
+use crate::{
+    ConnState, FlowSide, GapReason, ReassemblyStats, RejectReason, SegmentOddity, SkipReason,
+    Timestamp,
+};
 
 /// What was counted of one flow.
 ///
@@ -35,6 +38,8 @@ pub struct FlowStats {
     pub reassembler_high_watermark_initiator: u64,
     /// Most bytes that the responder's reassembler held at once.
     pub reassembler_high_watermark_responder: u64,
+    /// How the connection began and finished.
+    pub conn_state: ConnState,
     /// Details of the TCP streams.
     pub tcp: TcpStats,
 }
@@ -168,9 +173,12 @@ pub struct TcpSideStats {
     pub resyncs: u64,
     /// Acknowledgments by the other side of bytes that the capture had not seen.
     pub acks_unseen: u64,
-    /// Segments that a host would not have accepted, by [`RejectReason`](crate::RejectReason) in
-    /// the order of [`RejectReason::ALL`](crate::RejectReason::ALL).
-    pub rejected_segments: [u64; crate::RejectReason::ALL.len()],
+    /// Segments that a host would not have accepted, by [`RejectReason`] in the order of
+    /// [`RejectReason::ALL`].
+    pub rejected_segments: [u64; RejectReason::ALL.len()],
+    /// Segments that counted, but were out of the ordinary, by [`SegmentOddity`] in the order of
+    /// [`SegmentOddity::ALL`].
+    pub odd_segments: [u64; SegmentOddity::ALL.len()],
 }
 
 impl TcpSideStats {
@@ -196,7 +204,9 @@ impl TcpSideStats {
         let gaps = self.gaps.iter_mut().zip(other.gaps);
         let gap_bytes = self.gap_bytes.iter_mut().zip(other.gap_bytes);
         let rejected = self.rejected_segments.iter_mut().zip(other.rejected_segments);
-        for (mine, theirs) in pairs.into_iter().chain(gaps).chain(gap_bytes).chain(rejected) {
+        let odd = self.odd_segments.iter_mut().zip(other.odd_segments);
+        let all = pairs.into_iter().chain(gaps).chain(gap_bytes).chain(rejected).chain(odd);
+        for (mine, theirs) in all {
             *mine = mine.saturating_add(theirs);
         }
     }
@@ -228,12 +238,23 @@ pub struct TrackerStats {
     pub skipped_truncated: u64,
     /// Packets whose headers contradict themselves.
     pub skipped_malformed: u64,
-    /// IP fragments.
+    /// IP fragments but those that made a packet whole: a packet in fragments counts once, with
+    /// the frame that completed it. What became of them is in [`DefragmentStats`].
+    ///
+    /// [`DefragmentStats`]: crate::DefragmentStats
     pub skipped_fragments: u64,
     /// Packets of protocols that have no flows.
     pub skipped_no_flow: u64,
     /// Packets that [`Dedup`](crate::Dedup) had seen before.
     pub skipped_duplicates: u64,
+    /// Packets whose time was too far from that of those before to be believed.
+    pub doubtful_timestamps: u64,
+    /// ICMP errors that were counted with the flow they speak of.
+    pub icmp_errors: u64,
+    /// Segments that hosts would not have accepted, as in [`TcpSideStats::rejected_segments`].
+    pub rejected_segments: [u64; RejectReason::ALL.len()],
+    /// Segments out of the ordinary, as in [`TcpSideStats::odd_segments`].
+    pub odd_segments: [u64; SegmentOddity::ALL.len()],
 }
 
 impl TrackerStats {

@@ -37,6 +37,8 @@ pub struct TcpInfo {
     pub window: u16,
     /// Urgent pointer; meaningless without [`TcpFlags::URG`].
     pub urgent: u16,
+    /// Time to live or hop limit of the packet it came in; 0 if it is not known.
+    pub ttl: u8,
     /// What the options say.
     pub options: TcpOptions,
 }

@@ -1,4 +1,8 @@
-use crate::{FlowSide, FlowState, RejectReason, TcpFlags, TcpInfo, seq_before};
+mod judge;
+
+use self::judge::Judge;
+use crate::flow::Details;
+use crate::{FlowSide, FlowState, RejectReason, SegmentOddity, TcpFlags, TcpInfo, seq_before};
 
 /// Both ends of a TCP connection as an observer between them knows them.
 ///
@@ -7,16 +11,48 @@ use crate::{FlowSide, FlowState, RejectReason, TcpFlags, TcpInfo, seq_before};
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tcp {
     ends: [End; 2],
-    /// A SYN or SYN-ACK that contradicts what is known, until the other side takes it up.
-    candidate: Option<Candidate>,
-    /// The state to go back to if the sender of a reset goes on as if nothing had happened.
-    before_reset: Option<(FlowSide, FlowState)>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Candidate {
-    side: FlowSide,
-    isn: u32,
+/// What is kept of segments that were turned down until somebody vouches for them; few
+/// connections have any.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rumours {
+    /// Initial sequence numbers of SYNs and SYN-ACKs that contradict what is known, until the
+    /// other side takes one up. An end that has some is flagged `CANDIDATE`.
+    candidates: [Candidates; 2],
+    /// Where an end would go on if a segment out of any window were to be believed; valid with
+    /// `STRAY`.
+    stray: [u32; 2],
+}
+
+/// The latest few initial sequence numbers that an end claimed.
+///
+/// Rationale: a client that tries again with a new port's worth of luck changes its number once or
+/// twice; whoever sends more of them is guessing.
+#[derive(Clone, Copy, Debug, Default)]
+struct Candidates {
+    isn: [u32; 4],
+    len: u8,
+}
+
+impl Candidates {
+    fn contains(&self, isn: u32) -> bool {
+        self.isn.iter().take(self.len.into()).any(|&known| known == isn)
+    }
+
+    fn add(&mut self, isn: u32) {
+        if self.contains(isn) {
+            return;
+        }
+        if usize::from(self.len) == self.isn.len() {
+            self.isn.rotate_left(1);
+            self.len -= 1;
+        }
+        if let Some(free) = self.isn.get_mut(usize::from(self.len)) {
+            *free = isn;
+            self.len += 1;
+        }
+    }
 }
 
 /// One end. Sequence numbers are those of the segments it sends.
@@ -34,10 +70,9 @@ struct End {
     ts_recent: u32,
     /// The largest receive window it advertised, scaled.
     window: u32,
-    /// Where it would go on if a segment out of any window were to be believed; valid with
-    /// `STRAY`.
-    stray: u32,
     wscale: u8,
+    /// Time to live of its first packet; 0 if it is not known.
+    ttl: u8,
     flags: u16,
 }
 
@@ -51,6 +86,14 @@ const STRAY: u16 = 1 << 6;
 const SCALED: u16 = 1 << 7;
 /// Its SYN is known from the other side's SYN-ACK only.
 const SYN_INFERRED: u16 = 1 << 8;
+/// There are [`Candidates`] of it.
+const CANDIDATE: u16 = 1 << 9;
+/// It sent the reset that the connection is in, or was brought out of by the other side.
+const RESET: u16 = 1 << 10;
+/// Data could flow: the connection was established when it sent its reset.
+const OPENED: u16 = 1 << 11;
+/// See [`Tcp::opens`].
+const REPORTED: u16 = 1 << 12;
 
 /// The window scale assumed where the handshake was not captured.
 ///
@@ -62,6 +105,15 @@ const ASSUMED_WINDOW: u32 = 1 << 20;
 
 /// How far segments may lie apart to vouch for each other.
 const STRAY_SPAN: u32 = 1 << 20;
+
+/// How far the time to live of a direction wanders when its route changes.
+///
+/// Rationale: more hops than load balancers and detours make a difference of, fewer than lie
+/// between a host and somebody on its way who makes up segments for it.
+const TTL_SPAN: u8 = 5;
+
+/// A time to live that runs out a few hops from here.
+const LOW_TTL: u8 = 5;
 
 /// What a host would do with a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +132,7 @@ pub(crate) struct Outcome {
     /// The segment belongs to a new connection of the same endpoints; nothing was changed.
     pub(crate) reuse: bool,
     pub(crate) note: Note,
+    pub(crate) odd: Oddities,
 }
 
 /// What happened besides.
@@ -87,9 +140,28 @@ pub(crate) struct Outcome {
 pub(crate) enum Note {
     None,
     SynRetransmission,
+    Retransmission,
     AckUnseen,
     /// The sender goes on at a number that does not follow from what came before.
     Resync,
+}
+
+/// A set of [`SegmentOddity`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Oddities(u8);
+
+impl Oddities {
+    pub(crate) fn of(oddity: SegmentOddity, holds: bool) -> Self {
+        Self(u8::from(holds) << oddity as u8)
+    }
+
+    pub(crate) fn contains(self, oddity: SegmentOddity) -> bool {
+        self.0 & 1 << oddity as u8 != 0
+    }
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = SegmentOddity> {
+        SegmentOddity::ALL.into_iter().filter(move |&oddity| self.contains(oddity))
+    }
 }
 
 /// What kind of segment it is, by its flags.
@@ -118,16 +190,23 @@ impl Kind {
     }
 }
 
-fn accept(state: FlowState) -> Outcome {
-    Outcome { verdict: Verdict::Accept, state, reuse: false, note: Note::None }
-}
+impl Outcome {
+    pub(crate) fn accept(state: FlowState) -> Self {
+        let (verdict, odd) = (Verdict::Accept, Oddities::default());
+        Self { verdict, state, reuse: false, note: Note::None, odd }
+    }
 
-fn reject(reason: RejectReason, state: FlowState) -> Outcome {
-    Outcome { verdict: Verdict::Reject(reason), state, reuse: false, note: Note::None }
-}
+    pub(crate) fn reject(reason: RejectReason, state: FlowState) -> Self {
+        Self { verdict: Verdict::Reject(reason), ..Self::accept(state) }
+    }
 
-fn reuse(state: FlowState) -> Outcome {
-    Outcome { verdict: Verdict::Accept, state, reuse: true, note: Note::None }
+    fn reuse(state: FlowState) -> Self {
+        Self { reuse: true, ..Self::accept(state) }
+    }
+
+    fn with(self, odd: Oddities) -> Self {
+        Self { odd: Oddities(self.odd.0 | odd.0), ..self }
+    }
 }
 
 impl Tcp {
@@ -154,245 +233,98 @@ impl Tcp {
         end.has(FIN).then_some(end.fin)
     }
 
+    /// What is known of each end, as far as the state of the connection depends on it.
+    pub(crate) fn endings(&self) -> [Ending; 2] {
+        self.ends.map(|end| Ending {
+            syn: end.has(SYN) && !end.has(SYN_INFERRED),
+            sent: end.has(SENT) && !(end.has(SYN_INFERRED) && end.next == end.isn.wrapping_add(1)),
+            fin: end.has(FIN),
+            reset: end.has(RESET),
+        })
+    }
+
+    /// Whether this is asked for the first time; the answer is kept where there is room for it.
+    pub(crate) fn opens(&mut self) -> bool {
+        let end = self.end_mut(FlowSide::Initiator);
+        let first = !end.has(REPORTED);
+        end.flags |= REPORTED;
+        first
+    }
+
+    /// Takes a segment of `len` payload bytes that continues an established connection just as
+    /// nearly every segment does, and says whether it was one: in order, acknowledging what was
+    /// seen, with the options of those before it. Whatever else is for [`segment`](Self::segment),
+    /// which would do the same with this one.
+    #[inline(always)]
+    pub(crate) fn continues(&mut self, side: FlowSide, info: &TcpInfo, len: u32) -> bool {
+        const ANY: u16 = FIN | STRAY | CANDIDATE | RESET;
+        const NEEDED: u16 = SENT | ACKED;
+        let [a, b] = &mut self.ends;
+        let (mine, peer) = match side {
+            FlowSide::Initiator => (a, b),
+            FlowSide::Responder => (b, a),
+        };
+        let control = TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST | TcpFlags::ACK;
+        if info.flags & control != TcpFlags::ACK
+            || (mine.flags | peer.flags) & ANY != 0
+            || mine.flags & peer.flags & NEEDED != NEEDED
+            || info.seq != mine.next
+            || info.ack.wrapping_sub(mine.acked) > peer.next.wrapping_sub(mine.acked)
+            || info.ttl != mine.ttl
+            || info.options.signed
+        {
+            return false;
+        }
+        if let (true, Some((value, _))) = (mine.has(TIMESTAMPS), info.options.timestamps) {
+            if seq_before(value, mine.ts_recent) {
+                return false;
+            }
+            // RFC 7323 section 4.3: only what is next in line moves the timestamp.
+            if !seq_before(peer.acked, info.seq) {
+                mine.ts_recent = value;
+            }
+        }
+        mine.window = mine.window.max(mine.scaled(info, peer));
+        mine.acked = info.ack;
+        mine.next = info.seq.wrapping_add(len);
+        true
+    }
+
     /// Judges a segment of `len` payload bytes that `side` sent while the connection was in
     /// `state`, which is [`FlowState::Active`] before the first accepted segment.
     pub(crate) fn segment(
         &mut self,
+        details: &mut Option<Box<Details>>,
         state: FlowState,
         side: FlowSide,
         info: &TcpInfo,
         len: u32,
     ) -> Outcome {
-        match (Kind::of(info.flags), state) {
-            (Kind::Bad, _) => reject(RejectReason::BadFlags, state),
-            (Kind::NoAck, _) => reject(RejectReason::NoAck, state),
-            (Kind::Ack, FlowState::Reset) => self.after_reset(side, info, len),
-            (Kind::Ack, _) => self.ack(state, side, info, len),
-            (Kind::Rst, _) => self.rst(state, side, info),
-            (Kind::Syn, _) => self.syn(state, side, info, len),
-            (Kind::SynAck, _) => self.syn_ack(state, side, info, len),
-        }
-    }
-
-    fn syn(&mut self, state: FlowState, side: FlowSide, info: &TcpInfo, len: u32) -> Outcome {
-        let (mine, peer) = (*self.end(side), *self.end(side.other()));
-        if mine.has(SYN) && mine.isn == info.seq {
-            let known = !mine.has(SYN_INFERRED);
-            self.open(side, info, len);
-            let note = if known { Note::SynRetransmission } else { Note::None };
-            return Outcome { note, ..accept(state) };
-        }
-        match state {
-            FlowState::Active => {
-                self.open(side, info, len);
-                accept(FlowState::SynSent)
-            }
-            // A new attempt before any answer: the SYN-ACK will say which one it was.
-            FlowState::SynSent if mine.has(SYN) => {
-                self.candidate = Some(Candidate { side, isn: mine.isn });
-                *self.end_mut(side) = End::default();
-                self.open(side, info, len);
-                accept(state)
-            }
-            // Simultaneous open (RFC 9293 section 3.5), or a SYN captured behind its SYN-ACK.
-            FlowState::SynSent | FlowState::SynReceived if peer.has(SYN) && !mine.has(SENT) => {
-                self.open(side, info, len);
-                accept(FlowState::SynReceived)
-            }
-            // Whoever has finished and sends a SYN has begun a new connection.
-            _ if state.is_terminal() || mine.has(FIN) => reuse(state),
-            // RFC 5961 section 4: a host answers with a challenge ACK and goes on. Should the
-            // other side answer with a SYN-ACK, it is a new connection after all.
-            _ => {
-                self.candidate = Some(Candidate { side, isn: info.seq });
-                reject(RejectReason::SynInEstablished, state)
-            }
-        }
-    }
-
-    fn syn_ack(&mut self, state: FlowState, side: FlowSide, info: &TcpInfo, len: u32) -> Outcome {
-        let (mine, peer) = (*self.end(side), *self.end(side.other()));
-        let chosen = self
-            .candidate
-            .filter(|c| c.side != side && c.isn.wrapping_add(1) == info.ack)
-            .map(|c| c.isn);
-        if mine.has(SYN) && mine.isn == info.seq {
-            self.open(side, info, len);
-            self.end_mut(side).acknowledge(info, &peer);
-            // After a SYN of its own without ACK this is the second half of a simultaneous open.
-            let note = if mine.has(ACKED) { Note::SynRetransmission } else { Note::None };
-            return Outcome { note, ..accept(state) };
-        }
-        let acks_syn = peer.has(SYN) && peer.has_sent_all_of(info.ack);
-        match state {
-            // The first packet captured: the SYN is known from what it acknowledges.
-            FlowState::Active => {
-                self.open(side, info, len);
-                let peer = self.end_mut(side.other());
-                peer.isn = info.ack.wrapping_sub(1);
-                peer.next = info.ack;
-                peer.flags |= SYN | SENT | SYN_INFERRED;
-                let peer = *peer;
-                self.end_mut(side).acknowledge(info, &peer);
-                accept(FlowState::SynReceived)
-            }
-            // A forged reset in front of the SYN-ACK is refuted by it.
-            FlowState::SynSent | FlowState::SynReceived | FlowState::Reset
-                if !mine.has(SYN)
-                    && (acks_syn || chosen.is_some())
-                    && (state != FlowState::Reset || self.reset_was_handshake()) =>
-            {
-                if let (Some(isn), false) = (chosen, acks_syn) {
-                    let peer = self.end_mut(side.other());
-                    peer.isn = isn;
-                    peer.next = info.ack;
-                }
-                self.candidate = None;
-                self.before_reset = None;
-                self.open(side, info, len);
-                let peer = *self.end(side.other());
-                self.end_mut(side).acknowledge(info, &peer);
-                accept(FlowState::SynReceived)
-            }
-            FlowState::SynSent if !mine.has(SYN) => reject(RejectReason::BadAck, state),
-            // A second SYN-ACK with another number: the client's ACK will say which one it was.
-            FlowState::SynReceived => {
-                self.candidate = Some(Candidate { side, isn: info.seq });
-                reject(RejectReason::SynInEstablished, state)
-            }
-            _ if state.is_terminal() || chosen.is_some() || mine.has(FIN) => reuse(state),
-            _ => {
-                self.candidate = Some(Candidate { side, isn: info.seq });
-                reject(RejectReason::SynInEstablished, state)
-            }
-        }
-    }
-
-    /// A reset counts with the exact sequence number only (RFC 9293 section 3.10.7.4, RFC 5961
-    /// section 3), which is what the other side expects next, or anything up to what the sender
-    /// was seen to have sent: the capture may have missed an ACK.
-    fn rst(&mut self, state: FlowState, side: FlowSide, info: &TcpInfo) -> Outcome {
-        let (mine, peer) = (*self.end(side), *self.end(side.other()));
-        let acks_syn =
-            info.flags.contains(TcpFlags::ACK) && peer.has(SYN) && peer.has_sent_all_of(info.ack);
-        let exact = match state {
-            _ if state.is_terminal() => return accept(state),
-            FlowState::SynSent if !mine.has(SYN) => {
-                // RFC 9293 section 3.10.7.3.
-                if !acks_syn {
-                    return reject(RejectReason::RstInSynSent, state);
-                }
-                true
-            }
-            _ => {
-                let expected = peer.has(ACKED).then_some(peer.acked);
-                let sent = mine.has(SENT).then_some(mine.next);
-                match (expected, sent) {
-                    (None, None) => true,
-                    (Some(only), None) | (None, Some(only)) => info.seq == only,
-                    (Some(x), Some(y)) => {
-                        let (low, high) = if seq_before(y, x) { (y, x) } else { (x, y) };
-                        !seq_before(info.seq, low) && !seq_before(high, info.seq)
-                    }
-                }
-            }
+        let odd = self.time_to_live(side, info, len);
+        let mut judge = Judge { tcp: self, details, state, side, info, len };
+        let outcome = match (Kind::of(info.flags), state) {
+            (Kind::Bad, _) => Outcome::reject(RejectReason::BadFlags, state),
+            (Kind::NoAck, _) => Outcome::reject(RejectReason::NoAck, state),
+            (Kind::Ack, FlowState::Reset) => judge.after_reset(),
+            (Kind::Ack, _) => judge.ack(),
+            (Kind::Rst, _) => judge.rst(),
+            (Kind::Syn, _) => judge.syn(),
+            (Kind::SynAck, _) => judge.syn_ack(),
         };
-        if !exact {
-            return reject(RejectReason::RstBadSeq, state);
-        }
-        self.before_reset = Some((side, state));
-        accept(FlowState::Reset)
+        outcome.with(odd)
     }
 
-    fn reset_was_handshake(&self) -> bool {
-        matches!(self.before_reset, Some((_, FlowState::SynSent | FlowState::SynReceived)))
-    }
-
-    /// The sender of a reset that goes on has never sent it: the reset was forged.
-    fn after_reset(&mut self, side: FlowSide, info: &TcpInfo, len: u32) -> Outcome {
-        match self.before_reset {
-            Some((sender, before)) if sender == side => {
-                let outcome = self.ack(before, side, info, len);
-                if outcome.verdict == Verdict::Accept {
-                    self.before_reset = None;
-                    outcome
-                } else {
-                    Outcome { state: FlowState::Reset, ..outcome }
-                }
-            }
-            _ => {
-                let outcome = self.ack(FlowState::Established, side, info, len);
-                Outcome { state: FlowState::Reset, ..outcome }
-            }
+    /// Segments that matter come from as far away as the others of their direction, or somebody
+    /// else sent them.
+    fn time_to_live(&mut self, side: FlowSide, info: &TcpInfo, len: u32) -> Oddities {
+        let end = self.end_mut(side);
+        if end.ttl == 0 {
+            end.ttl = info.ttl;
         }
-    }
-
-    fn ack(&mut self, state: FlowState, side: FlowSide, info: &TcpInfo, len: u32) -> Outcome {
-        let peer_side = side.other();
-        if self.begins_candidate(side, info) {
-            return reuse(state);
-        }
-        let peer = *self.end(peer_side);
-        if state == FlowState::SynSent
-            && peer.has(SYN)
-            && !self.end(side).has(SYN)
-            && !peer.has_sent_all_of(info.ack)
-        {
-            // RFC 9293 section 3.10.7.3: it acknowledges something else than the SYN.
-            return reject(RejectReason::BadAck, state);
-        }
-        let resync = match self.refuse(side, info, len) {
-            Ok(resync) => resync,
-            Err(reason) => return reject(reason, state),
-        };
-        self.settle_candidate(state, peer_side, info);
-        let peer = *self.end(peer_side);
-        let mine = self.end_mut(side);
-        let unseen = mine.acknowledge(info, &peer);
-        let end = info.seq.wrapping_add(len);
-        if info.flags.contains(TcpFlags::FIN)
-            && !mine.has(FIN)
-            && !(mine.has(SENT) && seq_before(end, mine.next))
-        {
-            mine.fin = end;
-            mine.flags |= FIN;
-        }
-        mine.advance(info, len, &peer);
-        let state = match state {
-            FlowState::Closed | FlowState::Aborted => state,
-            _ => self.closing().unwrap_or(FlowState::Established),
-        };
-        let note = match (resync, unseen) {
-            (true, _) => Note::Resync,
-            (false, true) => Note::AckUnseen,
-            (false, false) => Note::None,
-        };
-        Outcome { note, ..accept(state) }
-    }
-
-    /// Whether the segment continues a SYN or SYN-ACK that was turned down, in a capture of one
-    /// direction only: there, nobody else could show that it was taken up.
-    fn begins_candidate(&self, side: FlowSide, info: &TcpInfo) -> bool {
-        let one_sided = !self.end(side.other()).has(ACKED);
-        self.candidate.is_some_and(|candidate| {
-            one_sided && candidate.side == side && candidate.isn.wrapping_add(1) == info.seq
-        })
-    }
-
-    /// What the other side makes of a second SYN or SYN-ACK that `side` sent, by this ACK.
-    fn settle_candidate(&mut self, state: FlowState, side: FlowSide, info: &TcpInfo) {
-        let Some(candidate) = self.candidate.filter(|candidate| candidate.side == side) else {
-            return;
-        };
-        let takes_it = candidate.isn.wrapping_add(1) == info.ack;
-        if takes_it && state == FlowState::SynReceived {
-            let end = self.end_mut(side);
-            (end.isn, end.next) = (candidate.isn, info.ack);
-        }
-        if state != FlowState::SynSent && (!takes_it || state == FlowState::SynReceived) {
-            // Anything else is a challenge ACK (RFC 5961 section 4.2): it goes on as before.
-            self.candidate = None;
-        }
+        let matters = len > 0 || info.flags.intersects(TcpFlags::RST | TcpFlags::FIN);
+        let is_odd =
+            info.ttl.abs_diff(end.ttl) > TTL_SPAN || (info.ttl < LOW_TTL && end.ttl >= LOW_TTL);
+        Oddities::of(SegmentOddity::TimeToLive, matters && info.ttl != 0 && is_odd)
     }
 
     /// The state that the FINs seen make, if any was seen.
@@ -406,72 +338,14 @@ impl Tcp {
         }
     }
 
-    /// Why a host would drop this segment, which has the ACK flag and neither SYN nor RST; if it
-    /// would not, whether the segment begins anew at another number.
-    fn refuse(&mut self, side: FlowSide, info: &TcpInfo, len: u32) -> Result<bool, RejectReason> {
-        let peer = *self.end(side.other());
-        let mine = self.end_mut(side);
-        if mine.has(SYN) && !mine.has(SYN_INFERRED) && info.options.signed && !mine.has(SIGNED) {
-            return Err(RejectReason::Md5Unexpected);
-        }
-        let negotiated = mine.has(TIMESTAMPS) && (peer.has(TIMESTAMPS) || !peer.has(SYN));
-        if let (true, Some((now, _)), true) = (negotiated, info.options.timestamps, len > 0) {
-            // One tick of tolerance: Linux has it too.
-            let is_new = !peer.has(ACKED) || !seq_before(info.seq, peer.acked);
-            if is_new && seq_before(now, mine.ts_recent.wrapping_sub(1)) {
-                return Err(RejectReason::PawsOld);
-            }
-        }
-        if !mine.has(SENT) {
-            return Ok(false);
-        }
-        // What the other side acknowledges was sent, whether captured or not.
-        let expected = match peer.has(ACKED) && seq_before(mine.next, peer.acked) {
-            true => peer.acked,
-            false => mine.next,
-        };
-        let ahead = info.seq.wrapping_sub(expected);
-        let behind = expected.wrapping_sub(info.seq);
-        let window = if peer.window == 0 { ASSUMED_WINDOW } else { peer.window };
-        // Old data is never dangerous; no window is larger than 2^30.
-        if behind <= 1 << 30 || ahead <= window {
-            return Ok(false);
-        }
-        // A second segment vouches for the first only where the other side, whose acknowledgment
-        // would, was never heard.
-        let vouched = mine.has(STRAY) && near(info.seq, mine.stray) && !peer.has(ACKED);
-        if vouched {
-            mine.flags &= !STRAY;
-            mine.next = info.seq;
-            return Ok(true);
-        }
-        mine.stray = info.seq.wrapping_add(len);
-        mine.flags |= STRAY;
-        Err(RejectReason::OutOfWindow)
-    }
-
-    /// Takes down a SYN or SYN-ACK that `side` sent.
-    fn open(&mut self, side: FlowSide, info: &TcpInfo, len: u32) {
-        let end = self.end_mut(side);
-        end.isn = info.seq;
-        end.flags = (end.flags | SYN) & !SYN_INFERRED;
-        let past = info.seq.wrapping_add(1).wrapping_add(len);
-        if !end.has(SENT) || seq_before(end.next, past) {
-            end.next = past;
-        }
-        end.flags |= SENT;
-        if let Some(scale) = info.options.window_scale {
-            end.wscale = scale.min(14);
-            end.flags |= SCALED;
-        }
-        // The window of a SYN is never scaled (RFC 7323 section 2.2).
-        end.window = end.window.max(u32::from(info.window));
-        if let Some((value, _)) = info.options.timestamps {
-            end.ts_recent = value;
-            end.flags |= TIMESTAMPS;
-        }
-        if info.options.signed {
-            end.flags |= SIGNED;
+    /// The state that the sender of a reset left, as far as the rules of a state depend on it.
+    fn before_reset(&self, side: FlowSide) -> FlowState {
+        let [a, b] = &self.ends;
+        match (a.has(SYN), b.has(SYN)) {
+            _ if self.end(side).has(OPENED) => FlowState::Established,
+            (true, true) => FlowState::SynReceived,
+            (false, false) => FlowState::Active,
+            _ => FlowState::SynSent,
         }
     }
 
@@ -484,12 +358,19 @@ impl Tcp {
     }
 }
 
-/// Whether two sequence numbers are close enough to vouch for each other.
-fn near(a: u32, b: u32) -> bool {
-    a.wrapping_sub(b) <= STRAY_SPAN || b.wrapping_sub(a) <= STRAY_SPAN
+/// What is known of how an end began and finished.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ending {
+    /// Its SYN or SYN-ACK was captured.
+    pub(crate) syn: bool,
+    /// Anything of it was captured.
+    pub(crate) sent: bool,
+    pub(crate) fin: bool,
+    pub(crate) reset: bool,
 }
 
 impl End {
+    #[inline(always)]
     fn has(&self, flag: u16) -> bool {
         self.flags & flag != 0
     }
@@ -503,26 +384,31 @@ impl End {
         self.has(ACKED) && seq_before(seq, self.acked)
     }
 
-    /// Takes down what the segment acknowledges and the window it advertises. Says whether it
-    /// acknowledges something that the capture has not seen.
-    fn acknowledge(&mut self, info: &TcpInfo, peer: &Self) -> bool {
-        let scale = match (self.has(SYN), self.has(SCALED) && peer.has(SCALED)) {
+    /// Whether the segment has a signature option that the handshake did not have.
+    fn is_unexpectedly_signed(&self, info: &TcpInfo) -> bool {
+        self.has(SYN) && !self.has(SYN_INFERRED) && info.options.signed && !self.has(SIGNED)
+    }
+
+    /// The receive window that the segment advertises, in bytes.
+    #[inline(always)]
+    fn scaled(&self, info: &TcpInfo, peer: &Self) -> u32 {
+        let scale = match (self.has(SYN), self.flags & peer.flags & SCALED != 0) {
             _ if info.flags.contains(TcpFlags::SYN) => 0,
             (_, true) => self.wscale,
             (true, false) if peer.has(SYN) && !peer.has(SYN_INFERRED) => 0,
             _ => ASSUMED_SCALE,
         };
-        self.window = self.window.max(u32::from(info.window) << scale);
-        let unseen = peer.has(SENT) && seq_before(peer.next, info.ack);
-        // Nobody acknowledges more than the window it gave; a wild number must not stick.
-        let wild = unseen
-            && info.ack.wrapping_sub(peer.next) > self.window.max(ASSUMED_WINDOW)
-            && !(peer.has(STRAY) && near(info.ack, peer.stray));
-        if !wild && (!self.has(ACKED) || seq_before(self.acked, info.ack)) {
-            self.acked = info.ack;
-            self.flags |= ACKED;
+        u32::from(info.window) << scale
+    }
+
+    /// Whether a FIN at `end` is the one that the stream ends with: the first that is no older
+    /// than what was sent, or one in front of it that the other side has not acknowledged past. A
+    /// forged FIN further on would keep the connection open otherwise.
+    fn finishes_at(&self, end: u32, peer: &Self) -> bool {
+        if self.has(FIN) {
+            return seq_before(end, self.fin) && !(peer.has(ACKED) && seq_before(end, peer.acked));
         }
-        unseen
+        !(self.has(SENT) && seq_before(end, self.next))
     }
 
     /// Takes down the sequence space that the segment fills.

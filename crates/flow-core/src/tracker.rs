@@ -1,48 +1,38 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::eviction::Eviction;
-use crate::flow::{Details, Flow, OF_CONFIG};
-use crate::sink::{EventQueue, FlowSink, TrackedPacket};
-use crate::table::FlowTable;
-use crate::tcp_state::{Note, Tcp, Verdict};
-use crate::timers::{SLACK, Timer, TimerWheel};
+use crate::engine::Engine;
+use crate::flow::Flow;
+use crate::sink::{EventQueue, FlowSink};
 use crate::{
-    AnomalyKind, EndReason, Extracted, FlowEvent, FlowExtractor, FlowSide, FlowState, FlowStats,
-    FlowTrackerConfig, HistoryString, L4Proto, PacketView, TcpFlags, TcpInfo, Timestamp,
-    TrackerStats, Traffic,
+    DefragmentStats, FlowEvent, FlowExtractor, FlowStats, FlowTrackerConfig, L4Proto, PacketView,
+    Timestamp, TrackerStats,
 };
 
 /// The flow table: takes packets, keeps one entry per flow, reports what happens.
 ///
 /// The order of calls is [`track`](Self::track) for every packet, in capture order, and
 /// [`finish`](Self::finish) when there are no more. Each gives back the events it caused as a
-/// draining iterator; what is not read is dropped, but counted all the same. Timeouts are
-/// looked at as packet time passes; a caller who knows that time passes without packets calls
-/// [`sweep`](Self::sweep).
+/// draining iterator; what is not read is dropped, but counted all the same. Who has many packets
+/// at hand gives them to [`track_batch`](Self::track_batch), which is faster in large tables.
+/// Timeouts are looked at as packet time passes; a caller who knows that time passes without
+/// packets calls [`sweep`](Self::sweep).
+///
+/// Packets that come in IP fragments are put together, if the extractor finds the fragments: such
+/// a packet counts once, with the frame that completes it.
+///
+/// A packet whose time lies more than a day from that of the packets before it counts, with the
+/// time it has, but neither ends flows nor keeps them alive, unless several more in a row agree
+/// with it: then the capture goes on at another time.
 ///
 /// `S` is what the caller wants to keep per flow; see [`with_state`](Self::with_state).
 ///
 /// Per packet the tracker extracts once, hashes once and touches one entry. It allocates only to
 /// grow the table.
 pub struct FlowTracker<E: FlowExtractor, S = ()> {
-    extractor: E,
-    config: FlowTrackerConfig,
-    table: FlowTable<E::Key, S>,
-    timers: TimerWheel,
-    eviction: Eviction,
-    fired: Vec<Timer>,
+    engine: Engine<E, S>,
     queue: EventQueue<E::Key>,
-    init: Init<E::Key, S>,
-    idle_timeout: Option<IdleTimeout<E::Key>>,
-    monotonic: bool,
-    now: Timestamp,
-    next_id: u64,
-    stats: TrackerStats,
 }
-
-type Init<K, S> = Box<dyn FnMut(&K) -> S + Send>;
-type IdleTimeout<K> = Box<dyn Fn(&K, Option<L4Proto>) -> Option<Duration> + Send + Sync>;
 
 impl<E: FlowExtractor> FlowTracker<E> {
     /// A tracker with the default configuration.
@@ -56,34 +46,18 @@ impl<E: FlowExtractor, S> FlowTracker<E, S> {
     /// A tracker that keeps what `init` makes with every flow.
     #[must_use]
     pub fn with_state(extractor: E, init: impl FnMut(&E::Key) -> S + Send + 'static) -> Self {
-        let config = FlowTrackerConfig::default();
-        Self {
-            extractor,
-            table: FlowTable::with_capacity(config.initial_capacity),
-            timers: TimerWheel::new(config.sweep_interval),
-            config,
-            eviction: Eviction::default(),
-            fired: Vec::new(),
-            queue: EventQueue::default(),
-            init: Box::new(init),
-            idle_timeout: None,
-            monotonic: false,
-            now: Timestamp::default(),
-            next_id: 0,
-            stats: TrackerStats::default(),
-        }
+        Self { engine: Engine::new(extractor, Box::new(init)), queue: EventQueue::default() }
     }
 
     /// The same tracker with another configuration; to be called before the first packet.
     #[must_use]
     pub fn with_config(mut self, config: FlowTrackerConfig) -> Self {
-        self.table = FlowTable::with_capacity(config.initial_capacity);
-        self.timers = TimerWheel::new(config.sweep_interval);
-        self.config = config;
+        self.engine.configure(config);
         self
     }
 
-    /// Whether [`track`](Self::track) and the others report anomalies too; not by default.
+    /// Whether [`track`](Self::track) and the others report anomalies too; not by default. One of
+    /// a kind is reported per flow, side and sweep interval, the others are only counted.
     #[must_use]
     pub fn with_emit_anomalies(mut self, emit: bool) -> Self {
         self.queue = EventQueue::default().with_emit_anomalies(emit);
@@ -94,121 +68,108 @@ impl<E: FlowExtractor, S> FlowTracker<E, S> {
     /// by default. Events then never go back in time.
     #[must_use]
     pub fn with_monotonic_timestamps(mut self, monotonic: bool) -> Self {
-        self.monotonic = monotonic;
+        self.engine.monotonic = monotonic;
         self
     }
 
     /// Handles one packet and gives the events it caused.
+    #[inline]
     pub fn track(&mut self, view: PacketView<'_>) -> impl Iterator<Item = FlowEvent<E::Key>> + '_ {
-        let mut queue = std::mem::take(&mut self.queue);
-        queue.drain();
-        self.track_with(view, &mut queue);
-        self.queue = queue;
+        self.queue.clear();
+        self.engine.track(view, &mut self.queue);
+        self.queue.drain()
+    }
+
+    /// Handles packets in their order, and gives the events that they caused: the same as
+    /// [`track`](Self::track) for each of them. Decodes some of them ahead and asks for the memory
+    /// of their flows before it is needed, which hides the latency of tables that are larger than
+    /// the processor's cache. A few dozen packets at a time are enough.
+    pub fn track_batch(
+        &mut self,
+        views: &[PacketView<'_>],
+    ) -> impl Iterator<Item = FlowEvent<E::Key>> + '_ {
+        self.queue.clear();
+        self.engine.track_batch(views, &mut self.queue);
         self.queue.drain()
     }
 
     /// Ends the flows that have been idle for too long at `now`, and moves the packet clock
     /// there if it is behind.
     pub fn sweep(&mut self, now: Timestamp) -> impl Iterator<Item = FlowEvent<E::Key>> + '_ {
-        let mut queue = std::mem::take(&mut self.queue);
-        queue.drain();
-        self.sweep_with(now, &mut queue);
-        self.queue = queue;
+        self.queue.clear();
+        self.engine.sweep_at(now, &mut self.queue);
         self.queue.drain()
     }
 
     /// Ends every flow, in the order in which they began: the packets have come to an end.
     pub fn finish(&mut self) -> impl Iterator<Item = FlowEvent<E::Key>> + '_ {
-        let mut queue = std::mem::take(&mut self.queue);
-        queue.drain();
-        self.finish_with(&mut queue);
-        self.queue = queue;
+        self.queue.clear();
+        self.engine.finish(&mut self.queue);
         self.queue.drain()
     }
 
     /// [`track`](Self::track) for a layer above: reports to `sink` in place of events.
+    #[inline]
     pub fn track_with<T: FlowSink<E::Key, S>>(&mut self, view: PacketView<'_>, sink: &mut T) {
-        self.stats.packets += 1;
-        let ts = if self.monotonic { view.timestamp.max(self.now) } else { view.timestamp };
-        self.now = self.now.max(ts);
-        if self.config.auto_sweep && self.timers.is_due(self.now) {
-            self.sweep_with(self.now, sink);
-        }
-        // By reference: moving it out of the option would copy it.
-        match &self.extractor.extract(view) {
-            Some(extracted) => self.handle(view, ts, extracted, sink),
-            None => self.stats.skip(self.extractor.skip_reason(view)),
-        }
+        self.engine.track(view, sink);
+    }
+
+    /// [`track_batch`](Self::track_batch) for a layer above.
+    pub fn track_batch_with<T: FlowSink<E::Key, S>>(
+        &mut self,
+        views: &[PacketView<'_>],
+        sink: &mut T,
+    ) {
+        self.engine.track_batch(views, sink);
     }
 
     /// [`sweep`](Self::sweep) for a layer above.
     pub fn sweep_with<T: FlowSink<E::Key, S>>(&mut self, now: Timestamp, sink: &mut T) {
-        self.now = self.now.max(now);
-        let mut fired = std::mem::take(&mut self.fired);
-        self.timers.advance(now, &mut fired);
-        for timer in fired.drain(..) {
-            let slot = timer.slot;
-            let Some(flow) = self.table.get_mut(slot).filter(|flow| flow.has(&timer)) else {
-                continue;
-            };
-            let deadline = flow.deadline(&self.config);
-            if deadline <= now {
-                let reason = flow.closed.unwrap_or(match flow.state {
-                    // Both sides had finished; only the last ACK is missing.
-                    FlowState::ClosingTcp => EndReason::Fin,
-                    _ => EndReason::IdleTimeout,
-                });
-                self.end(slot, reason, now, sink);
-            } else {
-                flow.timer = self.timers.arm(slot, flow.low_id(), deadline);
-            }
-        }
-        self.fired = fired;
-        self.eviction.forget_ended(&self.table);
+        self.engine.sweep_at(now, sink);
     }
 
     /// [`finish`](Self::finish) for a layer above.
     pub fn finish_with<T: FlowSink<E::Key, S>>(&mut self, sink: &mut T) {
-        let mut slots: Vec<_> = self.table.slots().map(|(slot, flow)| (flow.id, slot)).collect();
-        slots.sort_unstable();
-        for (_, slot) in slots {
-            let closed = self.table.get(slot).and_then(|flow| flow.closed);
-            self.end(slot, closed.unwrap_or(EndReason::EndOfInput), self.now, sink);
-        }
-        self.eviction = Eviction::default();
+        self.engine.finish(sink);
     }
 
     /// The entry of a flow.
     pub fn get(&self, key: &E::Key) -> Option<&Flow<E::Key, S>> {
-        self.table.get(self.table.find(self.table.hash(key), key)?)
+        self.engine.table.get(self.engine.table.find(self.engine.table.hash(key), key)?)
     }
 
     /// The entry of a flow.
     pub fn get_mut(&mut self, key: &E::Key) -> Option<&mut Flow<E::Key, S>> {
-        self.table.get_mut(self.table.find(self.table.hash(key), key)?)
+        self.engine.table.get_mut(self.engine.table.find(self.engine.table.hash(key), key)?)
     }
 
     /// Every flow in the table, lingering ones included, in no particular order.
     pub fn flows(&self) -> impl Iterator<Item = &Flow<E::Key, S>> + '_ {
-        self.table.slots().map(|(_, flow)| flow)
+        self.engine.table.slots().map(|(_, flow)| flow)
     }
 
     /// Flows in the table, lingering ones included.
     #[must_use]
     pub fn flow_count(&self) -> usize {
-        self.table.len()
+        self.engine.table.len()
     }
 
     /// Takes a flow out of the table without an event. A later packet begins a new one.
     pub fn forget(&mut self, key: &E::Key) -> Option<FlowStats> {
-        let slot = self.table.find(self.table.hash(key), key)?;
-        self.table.remove(slot).map(|flow| flow.stats())
+        let slot = self.engine.table.find(self.engine.table.hash(key), key)?;
+        self.engine.table.remove(slot).map(|flow| flow.stats())
     }
 
     /// What the tracker counted of all packets and flows.
     #[must_use]
     pub const fn stats(&self) -> &TrackerStats {
-        &self.stats
+        &self.engine.stats
+    }
+
+    /// What became of IP fragments.
+    #[must_use]
+    pub const fn fragment_stats(&self) -> &DefragmentStats {
+        self.engine.defragmenter.stats()
     }
 
     /// What was counted of a flow so far.
@@ -224,13 +185,14 @@ impl<E: FlowExtractor, S> FlowTracker<E, S> {
     /// The configuration.
     #[must_use]
     pub const fn config(&self) -> &FlowTrackerConfig {
-        &self.config
+        &self.engine.config
     }
 
     /// Takes another configuration. Timeouts and limits apply from the next time they are
     /// looked at; the sweep interval stays.
     pub fn set_config(&mut self, config: FlowTrackerConfig) {
-        self.config = config;
+        self.engine.defragmenter.set_config(config.defragment);
+        self.engine.config = config;
     }
 
     /// Chooses the idle timeout of each flow when it begins; `None` for that of the
@@ -239,307 +201,35 @@ impl<E: FlowExtractor, S> FlowTracker<E, S> {
         &mut self,
         timeout: impl Fn(&E::Key, Option<L4Proto>) -> Option<Duration> + Send + Sync + 'static,
     ) {
-        self.idle_timeout = Some(Box::new(timeout));
+        self.engine.idle_timeout = Some(Box::new(timeout));
     }
 
     /// The extractor.
     #[must_use]
     pub const fn extractor(&self) -> &E {
-        &self.extractor
+        &self.engine.extractor
     }
 
     /// Gives the extractor back.
     #[must_use]
     pub fn into_extractor(self) -> E {
-        self.extractor
+        self.engine.extractor
     }
 
     /// Counts a packet that was left out before it came here, so that packet numbers stay those
     /// of the capture.
     pub fn pass_over(&mut self) {
-        self.stats.packets += 1;
-        self.stats.skipped_duplicates += 1;
-    }
-
-    fn handle<T: FlowSink<E::Key, S>>(
-        &mut self,
-        view: PacketView<'_>,
-        ts: Timestamp,
-        extracted: &Extracted<E::Key>,
-        sink: &mut T,
-    ) {
-        let hash = self.table.hash(&extracted.key);
-        let mut slot = self.table.find(hash, &extracted.key);
-        let payload_len = extracted.payload.len;
-        loop {
-            let fresh = slot.is_none();
-            let at = match slot {
-                Some(at) => at,
-                None => self.start(hash, ts, extracted, sink),
-            };
-            let Some(flow) = self.table.get_mut(at) else { return };
-            let side = flow.side_of(extracted.orientation);
-            let before = flow.state;
-            let outcome = extracted
-                .tcp
-                .as_ref()
-                .map(|info| flow.tcp.segment(before, side, info, payload_len));
-            // Reuse is only ever found in a flow that was there before, so this runs twice at
-            // most.
-            if let (Some(true), false) = (outcome.map(|outcome| outcome.reuse), fresh) {
-                let reason = flow.closed.unwrap_or(EndReason::Replaced);
-                self.end(at, reason, ts, sink);
-                slot = None;
-                continue;
-            }
-            let verdict = outcome.map_or(Verdict::Accept, |outcome| outcome.verdict);
-            let state = outcome.map_or(before, |outcome| outcome.state);
-            let note = outcome.map_or(Note::None, |outcome| outcome.note);
-            count(flow, side, view.wire_len, ts, payload_len);
-            if let Some(info) = &extracted.tcp {
-                write_history(&mut flow.history, side, info, payload_len, verdict);
-            }
-            if verdict != Verdict::Accept || note != Note::None {
-                count_rare(flow, side, verdict, note, ts, sink);
-            }
-            flow.state = state;
-            let packet = TrackedPacket {
-                number: self.stats.packets,
-                ts,
-                side,
-                wire_len: view.wire_len,
-                payload: extracted.payload.of(view.frame),
-                payload_len,
-                tcp: extracted.tcp.as_ref(),
-                verdict,
-                resync: note == Note::Resync,
-            };
-            let end = sink.packet(flow, &packet);
-            if state != before {
-                self.changed(at, before, state, ts, sink);
-            }
-            match end {
-                Some(reason) => self.end(at, reason, ts, sink),
-                None if fresh || state != before => self.arm(at),
-                None => {}
-            }
-            return;
-        }
-    }
-
-    /// Puts a new flow into the table.
-    fn start<T: FlowSink<E::Key, S>>(
-        &mut self,
-        hash: u32,
-        ts: Timestamp,
-        extracted: &Extracted<E::Key>,
-        sink: &mut T,
-    ) -> u32 {
-        let limit = self.config.max_flows.clamp(1, u32::MAX as usize);
-        if self.table.len() >= limit {
-            self.evict(limit, ts, sink);
-        }
-        // The receiver of a SYN-ACK is the one who opened the connection.
-        let both = TcpFlags::SYN | TcpFlags::ACK;
-        let answers = extracted.tcp.is_some_and(|info| info.flags.contains(both));
-        let orientation = extracted.orientation;
-        let initiator = if answers { orientation.reversed() } else { orientation };
-        let timeout =
-            self.idle_timeout.as_ref().and_then(|choose| choose(&extracted.key, extracted.l4));
-        let nanos = |timeout: Duration| u64::try_from(timeout.as_nanos()).unwrap_or(OF_CONFIG - 1);
-        let details = (!extracted.encapsulation.is_empty()).then(|| {
-            Box::new(Details { encapsulation: extracted.encapsulation, ..Details::default() })
-        });
-        let flow = Flow {
-            user: (self.init)(&extracted.key),
-            key: extracted.key.clone(),
-            last_seen: ts,
-            traffic: [Traffic::default(); 2],
-            tcp: Tcp::default(),
-            history: HistoryString::default(),
-            state: FlowState::Active,
-            l4: extracted.l4,
-            initiator,
-            closed: None,
-            closed_at: ts,
-            established: false,
-            idle_timeout: timeout.map_or(OF_CONFIG, nanos),
-            timer: 0, // armed when the first packet has made its state
-            started: ts,
-            id: self.next_id,
-            details,
-        };
-        self.next_id += 1;
-        self.stats.flows_started += 1;
-        let slot = self.table.insert(hash, flow);
-        self.stats.flows_peak = self.stats.flows_peak.max(self.table.len() as u64);
-        if let Some(flow) = self.table.get_mut(slot) {
-            let side = if answers { FlowSide::Responder } else { FlowSide::Initiator };
-            sink.started(flow, side);
-        }
-        slot
-    }
-
-    /// The TCP state of a flow has changed.
-    fn changed<T: FlowSink<E::Key, S>>(
-        &mut self,
-        slot: u32,
-        from: FlowState,
-        to: FlowState,
-        ts: Timestamp,
-        sink: &mut T,
-    ) {
-        let Some(flow) = self.table.get_mut(slot) else { return };
-        let open = matches!(
-            to,
-            FlowState::Established | FlowState::FinWait | FlowState::ClosingTcp | FlowState::Closed
-        );
-        if open && !flow.established && flow.tcp.has_handshake() {
-            flow.established = true;
-            sink.established(flow, ts);
-        }
-        if from != FlowState::Active {
-            sink.state_change(flow, from, to, ts);
-        }
-        let closed = match to {
-            FlowState::Closed => Some(EndReason::Fin),
-            FlowState::Reset => Some(EndReason::Rst),
-            _ => None,
-        };
-        if flow.closed == closed {
-            return;
-        }
-        flow.closed = closed;
-        flow.closed_at = ts;
-        let Some(reason) = closed else { return };
-        if self.config.close_linger.is_zero() {
-            self.end(slot, reason, ts, sink);
-        } else {
-            self.eviction.closed(slot, &self.table);
-        }
-    }
-
-    /// Arms the timer of a flow that has none, or whose state gives it less time than before.
-    fn arm(&mut self, slot: u32) {
-        let Some(flow) = self.table.get_mut(slot) else { return };
-        let deadline = flow.deadline(&self.config);
-        if flow.timer == 0 || self.timers.tick_of(deadline) < flow.timer {
-            flow.timer = self.timers.arm(slot, flow.low_id(), deadline);
-        }
-        // Flows that are gone leave their timers behind; this keeps them fewer than the flows.
-        if self.timers.len() > 2 * self.table.len() + SLACK {
-            let table = &self.table;
-            self.timers.retain(|timer| table.get(timer.slot).is_some_and(|flow| flow.has(timer)));
-        }
-    }
-
-    /// Makes room for one flow: first one that only lingers, then the least recently seen.
-    fn evict<T: FlowSink<E::Key, S>>(&mut self, limit: usize, ts: Timestamp, sink: &mut T) {
-        while self.table.len() >= limit {
-            let Some((slot, reason)) = self.eviction.next(&self.table) else { return };
-            if reason == EndReason::Evicted {
-                self.stats.flows_evicted += 1;
-                let evicted_total = self.stats.flows_evicted;
-                let evicted_in_tick = 1;
-                let kind =
-                    AnomalyKind::FlowTableEvictionPressure { evicted_in_tick, evicted_total };
-                sink.anomaly(None, kind, ts);
-            }
-            self.end(slot, reason, ts, sink);
-        }
-    }
-
-    fn end<T: FlowSink<E::Key, S>>(
-        &mut self,
-        slot: u32,
-        reason: EndReason,
-        ts: Timestamp,
-        sink: &mut T,
-    ) {
-        let Some(mut flow) = self.table.remove(slot) else { return };
-        if reason == EndReason::IdleTimeout
-            && matches!(flow.state, FlowState::SynSent | FlowState::SynReceived)
-        {
-            let from = std::mem::replace(&mut flow.state, FlowState::Aborted);
-            sink.state_change(&mut flow, from, FlowState::Aborted, ts);
-        }
-        self.stats.flows_ended += 1;
-        sink.ended(&mut flow, reason, ts);
+        self.engine.stats.packets += 1;
+        self.engine.stats.skipped_duplicates += 1;
     }
 }
 
 impl<E: FlowExtractor, S> fmt::Debug for FlowTracker<E, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FlowTracker")
-            .field("config", &self.config)
-            .field("flows", &self.table.len())
-            .field("now", &self.now)
+            .field("config", &self.engine.config)
+            .field("flows", &self.engine.table.len())
+            .field("now", &self.engine.now())
             .finish_non_exhaustive()
-    }
-}
-
-fn count<K, S>(
-    flow: &mut Flow<K, S>,
-    side: FlowSide,
-    wire_len: u32,
-    ts: Timestamp,
-    payload_len: u32,
-) {
-    flow.last_seen = flow.last_seen.max(ts);
-    let traffic = &mut flow.traffic[side.index()];
-    traffic.packets += 1;
-    traffic.bytes += u64::from(wire_len);
-    traffic.payload_bytes += u64::from(payload_len);
-}
-
-fn write_history(
-    history: &mut HistoryString,
-    side: FlowSide,
-    info: &TcpInfo,
-    payload_len: u32,
-    verdict: Verdict,
-) {
-    let flags = info.flags;
-    if verdict == Verdict::Reject(crate::RejectReason::BadFlags) {
-        history.note(side, b'Q');
-        return;
-    }
-    if flags.contains(TcpFlags::SYN) {
-        history.note(side, if flags.contains(TcpFlags::ACK) { b'H' } else { b'S' });
-    }
-    if payload_len > 0 {
-        history.note(side, b'D');
-    }
-    if flags.contains(TcpFlags::RST) {
-        history.note(side, b'R');
-    } else if flags.contains(TcpFlags::FIN) {
-        history.note(side, b'F');
-    } else if payload_len == 0 && !flags.contains(TcpFlags::SYN) {
-        history.note(side, b'A');
-        if info.window == 0 {
-            history.note(side, b'W');
-        }
-    }
-}
-
-#[cold]
-fn count_rare<K, S, T: FlowSink<K, S>>(
-    flow: &mut Flow<K, S>,
-    side: FlowSide,
-    verdict: Verdict,
-    note: Note,
-    ts: Timestamp,
-    sink: &mut T,
-) {
-    match note {
-        Note::None => {}
-        Note::Resync => flow.tcp_stats_mut(side).resyncs += 1,
-        Note::SynRetransmission => flow.tcp_stats_mut(side).syn_retransmissions += 1,
-        // Counted with the stream whose bytes are missing.
-        Note::AckUnseen => flow.tcp_stats_mut(side.other()).acks_unseen += 1,
-    }
-    if let Verdict::Reject(reason) = verdict {
-        flow.tcp_stats_mut(side).rejected_segments[reason as usize] += 1;
-        sink.anomaly(Some(flow), AnomalyKind::RejectedSegment { side, reason }, ts);
     }
 }

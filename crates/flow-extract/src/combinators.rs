@@ -1,7 +1,9 @@
-use flow_core::{Extracted, FlowExtractor, PacketView, SkipReason};
+use flow_core::{Extracted, FlowExtractor, Fragment, LinkType, PacketView, Quoted, SkipReason};
 
 use crate::bytes::saturate;
 use crate::encap::{self, AutoEncapVariants, Inner};
+use crate::link::IPV4;
+use crate::plain::PlainLink;
 
 /// Defines a combinator that takes off one kind of encapsulation.
 macro_rules! combinator {
@@ -34,6 +36,14 @@ macro_rules! combinator {
                 look_inside(&self.inner, view, AutoEncapVariants::$variant, 1)
                     .err()
                     .unwrap_or(SkipReason::NoFlow)
+            }
+
+            fn fragment<'a>(&self, view: PacketView<'a>) -> Option<Fragment<'a>> {
+                fragment_inside(&self.inner, view, AutoEncapVariants::$variant, 1)
+            }
+
+            fn quoted(&self, view: PacketView<'_>) -> Option<Quoted<E::Key>> {
+                quoted_inside(&self.inner, view, AutoEncapVariants::$variant, 1)
             }
         }
     };
@@ -77,6 +87,10 @@ combinator! {
 combinator! {
     /// Looks into one packet of IPv4 or IPv6 directly inside IP.
     InnerIp, IP_IN_IP
+}
+combinator! {
+    /// Looks into one Teredo tunnel (UDP port 3544).
+    InnerTeredo, TEREDO
 }
 
 /// Looks into every known encapsulation, one inside the other, for the innermost packet.
@@ -136,8 +150,15 @@ impl<E: FlowExtractor> FlowExtractor for AutoDetectEncap<E> {
 
     #[inline]
     fn extract(&self, view: PacketView<'_>) -> Option<Extracted<E::Key>> {
-        if encap::is_plain(view) {
-            return self.inner.extract(view);
+        if let Some(link) = encap::plain_link(view) {
+            let takes_tags_off =
+                self.variants.contains(AutoEncapVariants::VLAN) && self.max_depth > 0;
+            if link.tags.is_empty() || !takes_tags_off {
+                return self.inner.extract(view);
+            }
+            if let Some(found) = below_tags(&self.inner, view, &link) {
+                return Some(found);
+            }
         }
         look_inside(&self.inner, view, self.variants, self.max_depth).ok()
     }
@@ -147,6 +168,30 @@ impl<E: FlowExtractor> FlowExtractor for AutoDetectEncap<E> {
             .err()
             .unwrap_or(SkipReason::NoFlow)
     }
+
+    fn fragment<'a>(&self, view: PacketView<'a>) -> Option<Fragment<'a>> {
+        fragment_inside(&self.inner, view, self.variants, self.max_depth)
+    }
+
+    fn quoted(&self, view: PacketView<'_>) -> Option<Quoted<E::Key>> {
+        quoted_inside(&self.inner, view, self.variants, self.max_depth)
+    }
+}
+
+/// The flow of a packet that has nothing but VLAN tags around it: what [`look_inside`] would find,
+/// should there be one.
+#[inline(always)]
+fn below_tags<E: FlowExtractor>(
+    extractor: &E,
+    view: PacketView<'_>,
+    link: &PlainLink,
+) -> Option<Extracted<E::Key>> {
+    let packet = view.frame.get(link.offset..)?;
+    let link_type = if link.ethertype == IPV4 { LinkType::IPV4 } else { LinkType::IPV6 };
+    let mut found = extractor.extract(view.with_frame(packet).with_link_type(link_type))?;
+    found.encapsulation = link.tags.around(found.encapsulation);
+    found.payload.offset = found.payload.offset.saturating_add(saturate(link.offset));
+    Some(found)
 }
 
 /// The flow of the innermost packet, found by taking off at most `depth` encapsulations.
@@ -158,11 +203,9 @@ fn look_inside<E: FlowExtractor>(
     depth: usize,
 ) -> Result<Extracted<E::Key>, SkipReason> {
     if let Some(depth) = depth.checked_sub(1)
-        && let Some(inner) = encap::take_off(view, wanted)
-        && let Some(frame) = view.frame.get(inner.start..inner.end)
+        && let Some((packet, inner)) = inside(view, wanted)
     {
-        let inside = view.with_frame(frame).with_link_type(inner.link_type);
-        match look_inside(extractor, inside, wanted, depth) {
+        match look_inside(extractor, packet, wanted, depth) {
             Ok(found) => return Ok(seen_from_outside(view.frame, found, &inner)),
             // Its flow is known once the datagram is whole; that of the tunnel would be another.
             Err(SkipReason::Fragment) => return Err(SkipReason::Fragment),
@@ -174,9 +217,7 @@ fn look_inside<E: FlowExtractor>(
 
 /// Puts the layers that were taken off in front and counts offsets from the outer frame's start.
 fn seen_from_outside<K>(frame: &[u8], mut found: Extracted<K>, inner: &Inner) -> Extracted<K> {
-    let mut layers = inner.layers;
-    found.encapsulation.layers().for_each(|layer| layers.push(layer));
-    found.encapsulation = layers;
+    found.encapsulation = inner.layers.around(found.encapsulation);
     found.payload.offset = found.payload.offset.saturating_add(saturate(inner.start));
     // The capture goes on behind the outer layer's end, so nothing was cut off: what the inner
     // header claims beyond has never been there.
@@ -184,4 +225,48 @@ fn seen_from_outside<K>(frame: &[u8], mut found: Extracted<K>, inner: &Inner) ->
         found.payload.len = found.payload.captured;
     }
     found
+}
+
+/// The packet inside the outermost encapsulation.
+fn inside<'a>(view: PacketView<'a>, wanted: AutoEncapVariants) -> Option<(PacketView<'a>, Inner)> {
+    let inner = encap::take_off(view, wanted)?;
+    let frame = view.frame.get(inner.start..inner.end)?;
+    Some((view.with_frame(frame).with_link_type(inner.link_type), inner))
+}
+
+/// The fragment that [`look_inside`] came upon.
+fn fragment_inside<'a, E: FlowExtractor>(
+    extractor: &E,
+    view: PacketView<'a>,
+    wanted: AutoEncapVariants,
+    depth: usize,
+) -> Option<Fragment<'a>> {
+    if let Some(depth) = depth.checked_sub(1)
+        && let Some((packet, inner)) = inside(view, wanted)
+        && let Some(mut found) = fragment_inside(extractor, packet, wanted, depth)
+    {
+        found.packet.encapsulation = inner.layers.around(found.packet.encapsulation);
+        // As for a payload: nothing was cut off that the outer layer never had.
+        if inner.end < view.frame.len() {
+            found.len = saturate(found.data.len());
+        }
+        return Some(found);
+    }
+    extractor.fragment(view)
+}
+
+/// The flow that the ICMP error quotes which [`look_inside`] found.
+fn quoted_inside<E: FlowExtractor>(
+    extractor: &E,
+    view: PacketView<'_>,
+    wanted: AutoEncapVariants,
+    depth: usize,
+) -> Option<Quoted<E::Key>> {
+    if let Some(depth) = depth.checked_sub(1)
+        && let Some((packet, _)) = inside(view, wanted)
+        && let Some(found) = quoted_inside(extractor, packet, wanted, depth)
+    {
+        return Some(found);
+    }
+    extractor.quoted(view)
 }

@@ -47,7 +47,11 @@ impl Endpoint {
 
     #[inline(always)]
     pub(crate) const fn v6(address: u128, port: u16) -> Self {
-        let [high, low] = halves(address);
+        Self::v6_halves(halves(address), port)
+    }
+
+    #[inline(always)]
+    pub(crate) const fn v6_halves([high, low]: [u64; 2], port: u16) -> Self {
         Self { high, low, port, family: Family::V6 }
     }
 
@@ -78,16 +82,40 @@ impl Endpoint {
         SocketAddr::new(self.ip(), self.port())
     }
 
-    /// `a` if `first`, else `b`, without a branch: which end of a flow sends is as good as random
-    /// from packet to packet.
+    /// Both, exchanged if `swap`, without a branch: which end of a flow sends is as good as random
+    /// from packet to packet. Masks, as what is written as a selection may be made a branch.
     #[inline(always)]
-    pub(crate) fn select(first: bool, a: Self, b: Self) -> Self {
-        Self {
-            high: select_unpredictable(first, a.high, b.high),
-            low: select_unpredictable(first, a.low, b.low),
-            port: select_unpredictable(first, a.port, b.port),
-            family: select_unpredictable(first, a.family, b.family),
-        }
+    pub(crate) fn swapped(self, other: Self, swap: bool) -> (Self, Self) {
+        let mask = u64::from(swap).wrapping_neg();
+        let high = (self.high ^ other.high) & mask;
+        let low = (self.low ^ other.low) & mask;
+        let port = (self.port ^ other.port) & u16::from(swap).wrapping_neg();
+        let family = |a, b| select_unpredictable(swap, b, a);
+        (
+            Self {
+                high: self.high ^ high,
+                low: self.low ^ low,
+                port: self.port ^ port,
+                family: family(self.family, other.family),
+            },
+            Self {
+                high: other.high ^ high,
+                low: other.low ^ low,
+                port: other.port ^ port,
+                family: family(other.family, self.family),
+            },
+        )
+    }
+
+    /// Whether this one comes before `other`; [`Ord`], without a branch.
+    #[inline(always)]
+    pub(crate) fn is_before(&self, other: &Self) -> bool {
+        let rank = |end: &Self| {
+            let high = u128::from(end.family as u8) << 64 | u128::from(end.high);
+            (high, u128::from(end.low) << 16 | u128::from(end.port))
+        };
+        let ((high, low), (other_high, other_low)) = (rank(self), rank(other));
+        (high < other_high) | (high == other_high) & (low < other_low)
     }
 }
 

@@ -28,8 +28,8 @@
 //! What travels in tunnels is found by wrapping an extractor: any [`FlowExtractor`], of this crate
 //! or not. [`AutoDetectEncap`] looks into every encapsulation it knows, one inside the other, and
 //! gives the flow of the innermost packet. [`StripVlan`], [`StripMpls`], [`StripPppoe`],
-//! [`InnerVxlan`], [`InnerGeneve`], [`InnerGtpU`], [`InnerGre`] and [`InnerIp`] look into one kind
-//! each and can be nested. Either way the layers are reported in
+//! [`InnerVxlan`], [`InnerGeneve`], [`InnerGtpU`], [`InnerGre`], [`InnerTeredo`] and [`InnerIp`]
+//! look into one kind each and can be nested. Either way the layers are reported in
 //! [`Extracted::encapsulation`](flow_core::Extracted::encapsulation), and payload offsets count
 //! from the start of the frame as it was captured.
 //!
@@ -48,6 +48,23 @@
 //! with or without radiotap. Any other is
 //! [`SkipReason::UnknownLinkType`](flow_core::SkipReason::UnknownLinkType).
 //!
+//! # Fragments
+//!
+//! A fragment of an IP packet has no ports, so [`FiveTuple`] gives it no flow. It finds the
+//! fragment instead, outside and inside of tunnels:
+//! [`FlowExtractor::fragment`](flow_core::FlowExtractor::fragment). [`FlowTracker`](flow_core::FlowTracker) keeps fragments until
+//! their packet is whole and has the flow of that extracted, through the same combinators.
+//!
+//! # ICMP errors
+//!
+//! On request ([`FiveTuple::with_icmp_errors`]) an ICMP error is matched to the flow of the packet
+//! that it quotes: [`FlowExtractor::quoted`](flow_core::FlowExtractor::quoted).
+//!
+//! # Other keys
+//!
+//! [`FlowLabel`] adds the IPv6 flow label to the key of any extractor. With the feature
+//! `community-id`, a [`FiveTupleKey`] has a Community ID, by which other tools name the flow.
+//!
 //! # Lengths that lie
 //!
 //! The payload is what the IP and transport headers say, not what the frame holds: Ethernet
@@ -61,17 +78,29 @@
 
 mod bytes;
 mod combinators;
+#[cfg(feature = "community-id")]
+mod community_id;
 mod encap;
-mod extractors;
+mod five_tuple;
+mod flow_label;
+mod fragment;
+mod icmp;
 mod ip;
 mod key;
+mod levels;
 mod link;
+mod pairs;
+mod plain;
 mod transport;
 
 pub use self::combinators::{
-    AutoDetectEncap, InnerGeneve, InnerGre, InnerGtpU, InnerIp, InnerVxlan, StripMpls, StripPppoe,
-    StripVlan,
+    AutoDetectEncap, InnerGeneve, InnerGre, InnerGtpU, InnerIp, InnerTeredo, InnerVxlan, StripMpls,
+    StripPppoe, StripVlan,
 };
+#[cfg(feature = "community-id")]
+pub use self::community_id::CommunityId;
 pub use self::encap::AutoEncapVariants;
-pub use self::extractors::{FiveTuple, IpPair, MacPair};
+pub use self::five_tuple::FiveTuple;
+pub use self::flow_label::{FlowLabel, FlowLabelKey};
 pub use self::key::{Endpoint, FiveTupleKey, IpPairKey, MacAddr, MacPairKey};
+pub use self::pairs::{IpPair, MacPair};

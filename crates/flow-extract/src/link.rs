@@ -56,15 +56,6 @@ impl Network {
 /// Length of an Ethernet header without tags.
 pub(crate) const ETHERNET_HEADER: usize = 14;
 
-/// The `EtherType` if this is IP directly above Ethernet: the common case, in which no more has to
-/// be known of the link layer.
-#[inline(always)]
-pub(crate) fn plain_ethernet(frame: &[u8], link_type: LinkType) -> Option<u16> {
-    let header = frame.first_chunk::<ETHERNET_HEADER>()?;
-    let ethertype = u16::from_be_bytes([header[12], header[13]]);
-    (link_type == LinkType::ETHERNET && matches!(ethertype, IPV4 | IPV6)).then_some(ethertype)
-}
-
 /// Finds the network layer of a frame.
 pub(crate) fn network(frame: &[u8], link_type: LinkType) -> Result<Network, SkipReason> {
     match link_type {

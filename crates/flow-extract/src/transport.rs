@@ -23,10 +23,9 @@ pub(crate) fn header(frame: &[u8], ip: &Ip) -> Result<Transport, SkipReason> {
 }
 
 /// The transport header, if its fixed part is there and in order.
-#[inline(always)]
-pub(crate) fn whole_header(frame: &[u8], ip: &Ip) -> Option<Transport> {
+fn whole_header(frame: &[u8], ip: &Ip) -> Option<Transport> {
     match ip.protocol {
-        ip::TCP => tcp(frame, ip.payload),
+        ip::TCP => tcp(frame, ip),
         ip::UDP => udp(frame, ip.payload),
         ip::SCTP => {
             let (source_port, destination_port) = ports(frame, ip.payload)?;
@@ -68,7 +67,8 @@ fn portless(protocol: u8, payload: Payload) -> Transport {
 }
 
 #[inline(always)]
-fn tcp(frame: &[u8], segment: Payload) -> Option<Transport> {
+fn tcp(frame: &[u8], ip: &Ip) -> Option<Transport> {
+    let segment = ip.payload;
     let captured = segment.of(frame);
     let &[sp0, sp1, dp0, dp1, s0, s1, s2, s3, a0, a1, a2, a3, offset, flags, w0, w1, _, _, u0, u1] =
         captured.first_chunk::<20>()?;
@@ -87,6 +87,7 @@ fn tcp(frame: &[u8], segment: Payload) -> Option<Transport> {
             ack: u32::from_be_bytes([a0, a1, a2, a3]),
             window: u16::from_be_bytes([w0, w1]),
             urgent: u16::from_be_bytes([u0, u1]),
+            ttl: ip.ttl,
             options: tcp_options(options),
         }),
         payload: after_header(frame, segment, header_len),
@@ -139,7 +140,7 @@ fn after_header(frame: &[u8], segment: Payload, header_len: usize) -> Payload {
 
 /// The options that count, from as much of the list as there is.
 #[inline(always)]
-fn tcp_options(options: &[u8]) -> TcpOptions {
+pub(crate) fn tcp_options(options: &[u8]) -> TcpOptions {
     // Nearly every segment of a modern connection carries the timestamps alone, aligned as
     // RFC 7323 appendix A shows.
     let (timestamps, others) = match options {

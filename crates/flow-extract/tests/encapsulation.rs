@@ -1,14 +1,16 @@
 //! One frame per encapsulation, through its combinator and through automatic detection.
 
+#![allow(clippy::unwrap_used, reason = "a packet without a flow is a failed test")]
+
 mod common;
 
 use std::fmt::Display;
 
 use common::{ETHERNET, HELLO, SIX, check, ethernet, hello, ipv4, ipv6, join, six, udp};
-use flow_core::{FlowExtractor, LinkType};
+use flow_core::{Extracted, FlowExtractor, LinkType, PacketView};
 use flow_extract::{
     AutoDetectEncap, AutoEncapVariants, FiveTuple, InnerGeneve, InnerGre, InnerGtpU, InnerIp,
-    InnerVxlan, MacPair, StripMpls, StripPppoe, StripVlan,
+    InnerTeredo, InnerVxlan, IpPair, MacPair, StripMpls, StripPppoe, StripVlan,
 };
 
 const INNER: FiveTuple = FiveTuple::bidirectional();
@@ -191,8 +193,10 @@ fn ip_in_ip() {
     let ip = InnerIp::new(INNER);
     finds_hello(&ip, &ethernet(0x0800, &ipv4(4, &hello())), "ip");
     finds_hello(&ip, &ethernet(0x86dd, &ipv6(4, &hello())), "ip");
-    auto(&ethernet(0x0800, &ipv4(41, &six())), &format!("{SIX} < [ip] \"six\""));
-    auto(&ethernet(0x86dd, &ipv6(41, &six())), &format!("{SIX} < [ip] \"six\""));
+    for frame in [ethernet(0x0800, &ipv4(41, &six())), ethernet(0x86dd, &ipv6(41, &six()))] {
+        auto(&frame, &format!("{SIX} < [ip] \"six\""));
+        check(&ip, ETHERNET, &frame, &format!("{SIX} < [ip] \"six\""));
+    }
 }
 
 #[test]
@@ -201,6 +205,8 @@ fn teredo() {
     packet[8..12].copy_from_slice(&[0x20, 0x01, 0, 0]);
     let key = "udp [2001::2]:1234 <-> [2001:db8::1]:53";
     auto(&in_udp(3544, &[], &packet), &format!("{key} > [teredo] \"six\""));
+    let teredo = InnerTeredo::new(INNER);
+    check(&teredo, ETHERNET, &in_udp(3544, &[], &packet), &format!("{key} > [teredo] \"six\""));
     let origin = [0, 0, 1, 2, 3, 4, 5, 6];
     auto(&in_udp(3544, &origin, &packet), &format!("{key} > [teredo] \"six\""));
     let authentication = [0, 1, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0];
@@ -220,6 +226,91 @@ fn layers_in_layers() {
     let frame = in_gre(&erspan, &ethernet(0x0800, &ipv4(17, &vxlan)));
     let tagged = ethernet(0x8100, &join(&[&[0, 9], &frame[12..]]));
     auto(&tagged, &format!("{HELLO} < [vlan:9, gre, erspan:20, vxlan:2] \"hello\""));
+}
+
+/// A combinator alone does not see what it is not for; nested in the order of the layers, they do.
+#[test]
+fn combinators_in_combinators() {
+    let expected = |layers: &str| format!("{HELLO} < [{layers}] \"hello\"");
+    let gtp = join(&[&[0x30, 0xff, 0, 0, 0, 0, 0, 9], &ipv4(4, &hello())]);
+    let frame = ethernet(0x0800, &ipv4(17, &udp(2152, &gtp)));
+    let layers = expected("gtp:0x00000009, ip");
+    check(&InnerGtpU::new(InnerIp::new(INNER)), ETHERNET, &frame, &layers);
+    auto(&frame, &layers);
+
+    let session = |packet: &[u8]| join(&[&[0x11, 0, 0, 7, 0, 0, 0, 0x21], packet]);
+    let mut in_session = session(&hello());
+    in_session[5] = u8::try_from(in_session.len() - 6).unwrap();
+    let frame = ethernet(0x8100, &join(&[&[0, 5, 0x88, 0x64], &in_session]));
+    let layers = expected("vlan:5, pppoe:7");
+    check(&StripVlan::new(StripPppoe::new(INNER)), ETHERNET, &frame, &layers);
+    check(&StripPppoe::new(INNER), ETHERNET, &frame, &layers);
+    auto(&frame, &layers);
+
+    let inner = ethernet(0x8847, &join(&[&[0, 1, 1, 64], &hello()]));
+    let geneve = join(&[&[0, 0, 0x65, 0x58, 0, 0, 42, 0], &inner]);
+    let frame = in_gre(&[0, 0, 0x08, 0], &ipv4(17, &udp(6081, &geneve)));
+    let layers = expected("gre, geneve:42, mpls:16");
+    check(&InnerGre::new(InnerGeneve::new(StripMpls::new(INNER))), ETHERNET, &frame, &layers);
+    auto(&frame, &layers);
+    let outermost = InnerGre::new(INNER).extract(common::view(ETHERNET, &frame)).unwrap();
+    assert_eq!(outermost.key.to_string(), "udp 192.0.2.1:50000 <-> 192.0.2.2:6081");
+    let not_there = InnerVxlan::new(INNER).extract(common::view(ETHERNET, &frame)).unwrap();
+    assert_eq!(not_there.key.to_string(), "47 192.0.2.1 <-> 192.0.2.2");
+
+    let vxlan = join(&[&[8, 0, 0, 0, 0, 0, 2, 0], &ethernet(0x0800, &hello())]);
+    let twice =
+        join(&[&[8, 0, 0, 0, 0, 0, 1, 0], &ethernet(0x0800, &ipv4(17, &udp(4789, &vxlan)))]);
+    let frame = ethernet(0x0800, &ipv4(17, &udp(4789, &twice)));
+    let layers = expected("vxlan:1, vxlan:2");
+    check(&InnerVxlan::new(InnerVxlan::new(INNER)), ETHERNET, &frame, &layers);
+    auto(&frame, &layers);
+}
+
+/// What holds for five-tuples holds for the pairs, whose extractors may be foreign for all that
+/// the combinators know.
+#[test]
+fn pairs_in_combinators() {
+    let tagged = ethernet(0x8100, &join(&[&[0, 7, 0x08, 0], &hello()]));
+    let expected = "10.0.0.1 <-> 10.0.0.2 < [vlan:7] \"hello\"";
+    check(&AutoDetectEncap::new(IpPair), ETHERNET, &tagged, expected);
+    check(&StripVlan::new(IpPair), ETHERNET, &tagged, expected);
+    let macs = "00:00:5e:00:53:01 <-> 00:00:5e:00:53:02 < [vlan:7] \"hello\"";
+    check(&AutoDetectEncap::new(MacPair), ETHERNET, &tagged, macs);
+    let in_ip = ethernet(0x0800, &ipv4(4, &hello()));
+    let expected = "10.0.0.1 <-> 10.0.0.2 < [ip] \"hello\"";
+    check(&InnerIp::new(IpPair), ETHERNET, &in_ip, expected);
+}
+
+/// The extractor inside sees what follows the tags, as it must if it knows no tags.
+#[test]
+fn tags_come_off_for_others() {
+    struct RawOnly;
+    impl FlowExtractor for RawOnly {
+        type Key = u8;
+
+        fn extract(&self, view: PacketView<'_>) -> Option<Extracted<u8>> {
+            let is_raw = matches!(view.link_type, LinkType::IPV4 | LinkType::IPV6);
+            let found = INNER.extract(view.with_link_type(LinkType::RAW))?;
+            let Extracted { orientation, l4, tcp, payload, encapsulation, .. } = found;
+            let key = view.frame[0];
+            is_raw.then_some(Extracted { key, orientation, l4, tcp, payload, encapsulation })
+        }
+    }
+    for (tags, layers) in
+        [(&[0, 7][..], 1), (&[0, 7, 0x81, 0, 0, 8], 2), (&[0, 7, 0x81, 0, 0, 8, 0x81, 0, 0, 9], 3)]
+    {
+        let frame = ethernet(0x8100, &join(&[tags, &[0x08, 0], &hello()]));
+        let view = common::view(ETHERNET, &frame);
+        let auto = AutoDetectEncap::new(RawOnly).extract(view).unwrap();
+        let strip = StripVlan::new(RawOnly).extract(view).unwrap();
+        assert_eq!((auto.key, auto.payload.of(&frame)), (0x45, &b"hello"[..]));
+        assert_eq!(auto.encapsulation.layers().count(), layers);
+        assert_eq!(auto, strip);
+        let no_tags = AutoEncapVariants::all() - AutoEncapVariants::VLAN;
+        assert_eq!(AutoDetectEncap::new(RawOnly).with_variants(no_tags).extract(view), None);
+        assert_eq!(AutoDetectEncap::new(RawOnly).with_max_depth(0).extract(view), None);
+    }
 }
 
 #[test]

@@ -153,6 +153,7 @@ fn tcp_fields() {
     let tcp = tcp_of(&segment(&[], b"")).unwrap();
     assert_eq!(tcp.flags, TcpFlags::ACK | TcpFlags::PSH);
     assert_eq!((tcp.seq, tcp.ack, tcp.window, tcp.urgent), (7, 8, 256, 3));
+    assert_eq!(tcp.ttl, 64);
     assert_eq!(tcp.options, flow_core::TcpOptions::default());
 }
 

@@ -297,6 +297,11 @@ impl<E: FlowExtractor, T: ParserSet, S> SessionEngine<E, T, S> {
         self.sink.events.drain(..)
     }
 
+    /// See [`FlowTracker::pass_over`].
+    pub fn pass_over(&mut self) {
+        self.tracker.pass_over();
+    }
+
     /// Ends the flows that have been idle for too long at `now`.
     pub fn sweep(
         &mut self,

@@ -7,7 +7,7 @@
 //! > S -1          < SA -1 0        > PA 0 0 hello
 //! ```
 //!
-//! Words with an equals sign set a field (`win=512`, `scale=7`, `tsval=10`, `len=100` for a
+//! Words with an equals sign set a field (`win=512`, `scale=7`, `tsval=10`, `tsecr=9`, `ttl=64`, `len=100` for a
 //! payload cut by the snap length, `flow=2`, `udp`, `md5`), and `+2500` in front lets that many
 //! milliseconds pass; otherwise packets are a millisecond apart.
 
@@ -31,7 +31,9 @@ pub struct Frame {
 
 impl Frame {
     pub fn view(&self) -> PacketView<'_> {
-        PacketView::new(&self.bytes, self.ts)
+        let len = u32::from_le_bytes(self.bytes[20..24].try_into().unwrap());
+        let frame_len = u32::try_from(self.bytes.len()).unwrap();
+        PacketView::new(&self.bytes, self.ts).with_wire_len(frame_len.max(len + 32))
     }
 }
 
@@ -49,7 +51,7 @@ impl FlowExtractor for Wire {
         let word = |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().unwrap());
         let is_tcp = header[5] == 6;
         let options = TcpOptions {
-            timestamps: (header[7] & 1 != 0).then(|| (word(24), 0)),
+            timestamps: (header[7] & 1 != 0).then(|| (word(24), u32::from(header[30]))),
             window_scale: (header[7] & 2 != 0).then_some(header[28]),
             signed: header[7] & 4 != 0,
         };
@@ -59,6 +61,7 @@ impl FlowExtractor for Wire {
             ack: word(12),
             window: u16::from_le_bytes([header[16], header[17]]),
             urgent: 0,
+            ttl: header[29],
             options,
         });
         let captured = u32::try_from(view.frame.len() - HEADER).unwrap();
@@ -109,6 +112,11 @@ fn frame(line: &str, isn: [u32; 2], millis: &mut u64) -> Frame {
                 header[7] |= 1;
                 header[24..28].copy_from_slice(&value.to_le_bytes());
             }
+            ("tsecr", Ok(value)) => {
+                header[7] |= 1;
+                header[30] = u8::try_from(value).unwrap();
+            }
+            ("ttl", Ok(value)) => header[29] = u8::try_from(value).unwrap(),
             ("md5", _) => header[7] |= 4,
             ("udp", _) => header[5] = 17,
             ("x", Ok(count)) => payload = vec![b'x'; count as usize],

@@ -7,11 +7,12 @@ mod udp;
 use bitflags::bitflags;
 use flow_core::{EncapKind, EncapLayer, Encapsulation, LinkType, PacketView};
 
-use crate::bytes::u16_at;
+use crate::bytes::{array_at, u16_at};
 use crate::ip::{self, Ip};
 use crate::link::{self, ETHERNET, IPV4, IPV6, LINK_MPLS, MPLS, PPP, PPPOE};
+use crate::plain::{self, PlainLink};
 
-pub(crate) use self::udp::is_tunnel_port;
+use self::udp::is_tunnel_port;
 
 bitflags! {
     /// The encapsulations that [`AutoDetectEncap`](crate::AutoDetectEncap) looks into; all by
@@ -60,27 +61,28 @@ pub(crate) struct Inner {
     pub(crate) layers: Encapsulation,
 }
 
-/// Whether a frame is one of the many that nothing can be inside of: TCP or UDP directly above
-/// IP and Ethernet. Looks at four fields at fixed places; `false` decides nothing.
-#[inline]
-pub(crate) fn is_plain(view: PacketView<'_>) -> bool {
-    let Some(header) = view.frame.first_chunk::<24>() else { return false };
-    if view.link_type != LinkType::ETHERNET {
-        return false;
-    }
-    let (protocol, ports_at) = match u16::from_be_bytes([header[12], header[13]]) {
-        IPV4 if header[14] == 0x45 => (header[23], 34),
-        IPV6 => (header[20], 54),
-        _ => return false,
+/// The link layer of a frame that is one of the many with nothing inside but, at most, VLAN tags
+/// around: TCP or UDP directly above IP. Looks at fields at fixed places; `None` decides nothing.
+#[inline(always)]
+pub(crate) fn plain_link(view: PacketView<'_>) -> Option<PlainLink> {
+    let link = plain::link(view.frame, view.link_type)?;
+    let header: &[u8; 20] = array_at(view.frame, link.offset)?;
+    let (protocol, ports_at) = match link.ethertype {
+        IPV4 if header[0] == 0x45 => (header[9], link.offset + 20),
+        IPV6 => (header[6], link.offset + 40),
+        _ => return None,
     };
-    match protocol {
+    let is_plain = match protocol {
         ip::TCP => true,
-        ip::UDP => match (u16_at(view.frame, ports_at), u16_at(view.frame, ports_at + 2)) {
-            (Some(source), Some(destination)) => !is_tunnel_port(source, destination),
-            _ => true,
+        ip::UDP => match array_at(view.frame, ports_at) {
+            Some(&[s0, s1, d0, d1]) => {
+                !is_tunnel_port(u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]))
+            }
+            None => true,
         },
         _ => false,
-    }
+    };
+    is_plain.then_some(link)
 }
 
 /// Takes off the outermost encapsulation if it is one of `wanted`. Layers that belong together

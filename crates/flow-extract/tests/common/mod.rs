@@ -123,6 +123,33 @@ pub(crate) fn udp(destination: u16, payload: &[u8]) -> Vec<u8> {
     join(&[&50000u16.to_be_bytes(), &destination.to_be_bytes(), &len, &[0, 0], payload])
 }
 
+/// A whole IPv4 packet in two fragments, the second from byte `at` of its data on.
+pub(crate) fn halves(packet: &[u8], at: usize) -> [Vec<u8>; 2] {
+    let (header, data) = packet.split_at(usize::from(packet[0] & 0x0f) * 4);
+    let fragment = |data: &[u8], fields: u16| {
+        let mut fragment = join(&[header, data]);
+        let len = u16::try_from(fragment.len()).unwrap();
+        fragment[2..4].copy_from_slice(&len.to_be_bytes());
+        fragment[4..6].copy_from_slice(&[0x12, 0x34]);
+        fragment[6..8].copy_from_slice(&fields.to_be_bytes());
+        fragment
+    };
+    let place = u16::try_from(at / 8).unwrap();
+    [fragment(&data[..at], 0x2000), fragment(&data[at..], place)]
+}
+
+/// The same for an IPv6 packet without extension headers.
+pub(crate) fn halves_v6(packet: &[u8], at: usize) -> [Vec<u8>; 2] {
+    let (header, data) = packet.split_at(40);
+    let fragment = |data: &[u8], fields: u16| {
+        let [hi, lo] = fields.to_be_bytes();
+        let data = join(&[&[header[6], 0, hi, lo, 0, 0, 0x12, 0x34], data]);
+        let len = u16::try_from(data.len()).unwrap().to_be_bytes();
+        join(&[&header[..4], &len, &[44], &header[7..], &data])
+    };
+    [fragment(&data[..at], 1), fragment(&data[at..], u16::try_from(at).unwrap())]
+}
+
 pub(crate) fn join(parts: &[&[u8]]) -> Vec<u8> {
     parts.concat()
 }

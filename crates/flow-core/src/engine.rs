@@ -1,0 +1,635 @@
+//! What happens to a packet in the tracker.
+
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::eviction::Eviction;
+use crate::flow::{Details, Flow, OF_CONFIG};
+use crate::history::History;
+use crate::report::{Report, write_history};
+use crate::sink::{FlowSink, TrackedPacket};
+use crate::table::FlowTable;
+use crate::tcp_state::{Note, Outcome, Tcp, Verdict};
+use crate::timers::{SLACK, Timer, TimerWheel};
+use crate::{
+    AnomalyKind, Defragmented, Defragmenter, Encapsulation, EndReason, Extracted, FlowExtractor,
+    FlowSide, FlowState, FlowTrackerConfig, L4Proto, PacketView, RejectReason, SkipReason,
+    TcpFlags, TcpInfo, Timestamp, TrackerStats, Traffic,
+};
+
+/// The tracker without its faces: everything that a packet, or time that passes, does to the flow
+/// table. Reports to the [`FlowSink`] it is given.
+pub(crate) struct Engine<E: FlowExtractor, S> {
+    pub(crate) extractor: E,
+    pub(crate) config: FlowTrackerConfig,
+    pub(crate) table: FlowTable<E::Key, S>,
+    pub(crate) init: Init<E::Key, S>,
+    pub(crate) idle_timeout: Option<IdleTimeout<E::Key>>,
+    pub(crate) monotonic: bool,
+    pub(crate) stats: TrackerStats,
+    pub(crate) defragmenter: Defragmenter,
+    clock: Clock,
+    timers: TimerWheel,
+    /// When the next timers may be due, by the clock.
+    due_at: u64,
+    /// Empty but while timers fire.
+    fired: Vec<Timer>,
+    eviction: Eviction,
+    evicted_in_tick: u64,
+    next_id: u64,
+    /// Empty but while a batch is handled.
+    batch: Vec<Prepared<E::Key>>,
+}
+
+pub(crate) type Init<K, S> = Box<dyn FnMut(&K) -> S + Send>;
+pub(crate) type IdleTimeout<K> = Box<dyn Fn(&K, Option<L4Proto>) -> Option<Duration> + Send + Sync>;
+
+/// A packet of a batch, decoded ahead.
+struct Prepared<K> {
+    extracted: Option<Extracted<K>>,
+    hash: u32,
+}
+
+/// Packets of a batch that are decoded before the first of them is handled.
+///
+/// Rationale: a load from memory takes as long as a dozen packets; twice as many keep the memory
+/// busy, and their entries and frames fit the first-level cache.
+const BATCH: usize = 32;
+
+/// Packets in fragments, inside of each other, that are put together for one frame.
+///
+/// Rationale: a tunnel whose packets are fragments inside and outside has two; each one more costs
+/// a copy of the packet.
+const MAX_NESTED_FRAGMENTS: usize = 4;
+
+/// A packet, when and as it is counted.
+struct Arrival<'a> {
+    /// The frame, or the packet that it made whole.
+    view: PacketView<'a>,
+    /// Bytes on the wire of the frame.
+    wire_len: u32,
+    ts: Timestamp,
+    /// By the tracker's clock.
+    elapsed: u64,
+}
+
+impl<E: FlowExtractor, S> Engine<E, S> {
+    pub(crate) fn new(extractor: E, init: Init<E::Key, S>) -> Self {
+        let config = FlowTrackerConfig::default();
+        Self {
+            extractor,
+            table: FlowTable::with_capacity(config.initial_capacity),
+            init,
+            idle_timeout: None,
+            monotonic: false,
+            stats: TrackerStats::default(),
+            defragmenter: Defragmenter::new(config.defragment),
+            clock: Clock::default(),
+            timers: TimerWheel::new(config.sweep_interval),
+            due_at: 0,
+            fired: Vec::new(),
+            eviction: Eviction::default(),
+            evicted_in_tick: 0,
+            next_id: 0,
+            batch: Vec::new(),
+            config,
+        }
+    }
+
+    /// The same with another configuration, before the first packet.
+    pub(crate) fn configure(&mut self, config: FlowTrackerConfig) {
+        self.table = FlowTable::with_capacity(config.initial_capacity);
+        self.timers = TimerWheel::new(config.sweep_interval);
+        self.defragmenter = Defragmenter::new(config.defragment);
+        self.config = config;
+    }
+
+    /// The latest time that is believed.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    #[inline]
+    pub(crate) fn track<T: FlowSink<E::Key, S>>(&mut self, view: PacketView<'_>, sink: &mut T) {
+        let arrival = self.arrive(view, sink);
+        // By reference: moving it out of the option would copy it.
+        match &self.extractor.extract(view) {
+            Some(extracted) => {
+                let hash = self.table.hash(&extracted.key);
+                self.handle(&arrival, hash, extracted, sink);
+            }
+            None => self.without_flow(&arrival, sink),
+        }
+    }
+
+    pub(crate) fn track_batch<T: FlowSink<E::Key, S>>(
+        &mut self,
+        views: &[PacketView<'_>],
+        sink: &mut T,
+    ) {
+        let mut batch = std::mem::take(&mut self.batch);
+        for views in views.chunks(BATCH) {
+            batch.clear();
+            for view in views {
+                let extracted = self.extractor.extract(*view);
+                let hash = extracted.as_ref().map_or(0, |found| self.table.hash(&found.key));
+                batch.push(Prepared { extracted, hash });
+            }
+            for prepared in &batch {
+                self.table.prefetch(prepared.hash);
+            }
+            for (view, prepared) in views.iter().zip(&batch) {
+                let arrival = self.arrive(*view, sink);
+                match &prepared.extracted {
+                    Some(extracted) => self.handle(&arrival, prepared.hash, extracted, sink),
+                    None => self.without_flow(&arrival, sink),
+                }
+            }
+        }
+        batch.clear();
+        self.batch = batch;
+    }
+
+    /// Moves the packet clock to `now` if it is behind, and looks at the timeouts.
+    pub(crate) fn sweep_at<T: FlowSink<E::Key, S>>(&mut self, now: Timestamp, sink: &mut T) {
+        self.clock.set(now);
+        self.sweep(sink);
+    }
+
+    pub(crate) fn finish<T: FlowSink<E::Key, S>>(&mut self, sink: &mut T) {
+        self.tell_of_evictions(sink);
+        let mut slots: Vec<_> = self.table.slots().map(|(slot, flow)| (flow.id, slot)).collect();
+        slots.sort_unstable();
+        for (_, slot) in slots {
+            let closed = self.table.get(slot).and_then(Flow::closed);
+            self.end(slot, closed.unwrap_or(EndReason::EndOfInput), self.clock.now(), sink);
+        }
+        self.eviction = Eviction::default();
+    }
+
+    /// Counts the packet and moves the clock.
+    #[inline]
+    fn arrive<'a, T: FlowSink<E::Key, S>>(
+        &mut self,
+        view: PacketView<'a>,
+        sink: &mut T,
+    ) -> Arrival<'a> {
+        self.stats.packets += 1;
+        let elapsed = self.clock.packet(view.timestamp);
+        if self.clock.elapsed() >= self.due_at && self.config.auto_sweep {
+            self.sweep(sink);
+        }
+        if self.clock.is_in_doubt() {
+            self.stats.doubtful_timestamps += 1;
+        }
+        let ts = if self.monotonic { self.clock.now() } else { view.timestamp };
+        Arrival { view, wire_len: view.wire_len, ts, elapsed }
+    }
+
+    /// Handles a packet of a flow. What nearly every one is, is handled here.
+    #[inline]
+    fn handle<T: FlowSink<E::Key, S>>(
+        &mut self,
+        arrival: &Arrival<'_>,
+        hash: u32,
+        extracted: &Extracted<E::Key>,
+        sink: &mut T,
+    ) {
+        let payload_len = arrival.payload_len(extracted);
+        let slot = self.table.find(hash, &extracted.key);
+        if let Some(at) = slot
+            && let Some(flow) = self.table.get_mut(at)
+        {
+            let side = flow.side_of(extracted.orientation);
+            let continues = match &extracted.tcp {
+                Some(info) => {
+                    flow.state == FlowState::Established
+                        && info.ttl >= self.config.min_ttl
+                        && flow.tcp.continues(side, info, payload_len)
+                }
+                None => flow.closed().is_none() && !is_icmp(extracted.l4),
+            };
+            if continues {
+                flow.touched = arrival.elapsed;
+                flow.count(side, arrival.wire_len, arrival.ts, payload_len);
+                if let Some(info) = &extracted.tcp {
+                    flow.history.note(side, if payload_len > 0 { b'D' } else { b'A' });
+                    if info.window == 0 && payload_len == 0 {
+                        flow.history.note(side, b'W');
+                    }
+                }
+                let packet = TrackedPacket {
+                    number: self.stats.packets,
+                    ts: arrival.ts,
+                    side,
+                    wire_len: arrival.wire_len,
+                    payload: extracted.payload.of(arrival.view.frame),
+                    payload_len,
+                    tcp: extracted.tcp.as_ref(),
+                    verdict: Verdict::Accept,
+                    resync: false,
+                };
+                if let Some(reason) = sink.packet(flow, &packet) {
+                    self.end(at, reason, arrival.ts, sink);
+                }
+                return;
+            }
+        }
+        self.handle_rest(arrival, hash, slot, extracted, payload_len, sink);
+    }
+
+    /// Handles a packet that begins a flow, changes its state, or is out of the ordinary.
+    #[inline(never)]
+    fn handle_rest<T: FlowSink<E::Key, S>>(
+        &mut self,
+        arrival: &Arrival<'_>,
+        hash: u32,
+        mut slot: Option<u32>,
+        extracted: &Extracted<E::Key>,
+        payload_len: u32,
+        sink: &mut T,
+    ) {
+        if is_icmp(extracted.l4) && self.icmp_error(arrival, sink) {
+            return;
+        }
+        let ts = arrival.ts;
+        loop {
+            let fresh = slot.is_none();
+            let at = match slot {
+                Some(at) => at,
+                None => self.start(hash, arrival, extracted, sink),
+            };
+            let Some(flow) = self.table.get_mut(at) else { return };
+            let side = flow.side_of(extracted.orientation);
+            let before = flow.state;
+            let outcome = match &extracted.tcp {
+                Some(info) => judge(flow, side, info, payload_len, self.config.min_ttl),
+                None => Outcome::accept(before),
+            };
+            let mut report = Report { stats: &mut self.stats, tick: self.timers.now(), side, ts };
+            // Reuse is only ever found in a flow that was there before, so this runs twice at
+            // most.
+            if outcome.reuse && !fresh {
+                report.odd_segments(flow, &outcome, sink);
+                let reason = flow.closed().unwrap_or(EndReason::Replaced);
+                self.end(at, reason, ts, sink);
+                slot = None;
+                continue;
+            }
+            flow.count(side, arrival.wire_len, ts, payload_len);
+            if let Some(info) = &extracted.tcp {
+                write_history(flow, side, info, payload_len, &outcome);
+                report.odd_segments(flow, &outcome, sink);
+                report.segment(flow, &outcome, sink);
+            }
+            let was_closed = flow.closed().is_some();
+            flow.state = outcome.state;
+            if !was_closed || flow.closed().is_none() {
+                flow.touched = arrival.elapsed;
+            }
+            let packet = TrackedPacket {
+                number: self.stats.packets,
+                ts,
+                side,
+                wire_len: arrival.wire_len,
+                payload: extracted.payload.of(arrival.view.frame),
+                payload_len,
+                tcp: extracted.tcp.as_ref(),
+                verdict: outcome.verdict,
+                resync: outcome.note == Note::Resync,
+            };
+            let end = sink.packet(flow, &packet);
+            if outcome.state != before {
+                self.changed(at, before, outcome.state, ts, sink);
+            }
+            match end {
+                Some(reason) => self.end(at, reason, ts, sink),
+                None if fresh || outcome.state != before => self.arm(at, fresh),
+                None => {}
+            }
+            return;
+        }
+    }
+
+    /// A packet to which the extractor gives no flow: a fragment, or nothing for us.
+    #[cold]
+    fn without_flow<T: FlowSink<E::Key, S>>(&mut self, arrival: &Arrival<'_>, sink: &mut T) {
+        self.look_for_fragment(arrival, Encapsulation::default(), 0, sink);
+    }
+
+    /// `outer` is what the packet of `arrival` is wrapped in, `depth` how many packets around it
+    /// were put together.
+    fn look_for_fragment<T: FlowSink<E::Key, S>>(
+        &mut self,
+        arrival: &Arrival<'_>,
+        outer: Encapsulation,
+        depth: usize,
+        sink: &mut T,
+    ) {
+        let view = arrival.view;
+        let reason = self.extractor.skip_reason(view);
+        let fragment = if reason == SkipReason::Fragment && depth < MAX_NESTED_FRAGMENTS {
+            self.extractor.fragment(view)
+        } else {
+            None
+        };
+        let Some(mut fragment) = fragment else {
+            self.stats.skip(reason);
+            return;
+        };
+        fragment.packet.encapsulation = outer.around(fragment.packet.encapsulation);
+        let now = Timestamp::from_nanos(self.clock.elapsed());
+        let whole = match self.defragmenter.insert(&fragment, now) {
+            Defragmented::Whole(whole) => whole,
+            Defragmented::Dropped(anomaly) => {
+                self.stats.skip(reason);
+                sink.anomaly(None, AnomalyKind::Fragments { anomaly }, arrival.ts);
+                return;
+            }
+            Defragmented::Held | Defragmented::Duplicate | Defragmented::AlreadyDropped(_) => {
+                self.stats.skip(reason);
+                return;
+            }
+        };
+        if let Some(anomaly) = whole.anomaly {
+            sink.anomaly(None, AnomalyKind::Fragments { anomaly }, arrival.ts);
+        }
+        let arrival = Arrival { view: whole.view(arrival.view.timestamp), ..*arrival };
+        match self.extractor.extract(arrival.view) {
+            Some(mut extracted) => {
+                extracted.encapsulation = whole.encapsulation.around(extracted.encapsulation);
+                let hash = self.table.hash(&extracted.key);
+                self.handle(&arrival, hash, &extracted, sink);
+            }
+            None => self.look_for_fragment(&arrival, whole.encapsulation, depth + 1, sink),
+        }
+        self.defragmenter.reclaim(whole);
+    }
+
+    /// Counts an ICMP error with the flow that it speaks of, if that is there.
+    fn icmp_error<T: FlowSink<E::Key, S>>(&mut self, arrival: &Arrival<'_>, sink: &mut T) -> bool {
+        let Some(quoted) = self.extractor.quoted(arrival.view) else { return false };
+        let slot = self.table.find(self.table.hash(&quoted.key), &quoted.key);
+        let Some(flow) = slot.and_then(|slot| self.table.get_mut(slot)) else { return false };
+        let side = flow.side_of(quoted.orientation);
+        flow.count(side.other(), arrival.wire_len, arrival.ts, 0);
+        if flow.closed().is_none() {
+            flow.touched = arrival.elapsed;
+        }
+        self.stats.icmp_errors += 1;
+        sink.icmp_error(flow, side, quoted.error, arrival.ts);
+        true
+    }
+
+    /// Puts a new flow into the table.
+    fn start<T: FlowSink<E::Key, S>>(
+        &mut self,
+        hash: u32,
+        arrival: &Arrival<'_>,
+        extracted: &Extracted<E::Key>,
+        sink: &mut T,
+    ) -> u32 {
+        let limit = self.config.max_flows.clamp(1, u32::MAX as usize);
+        if self.table.len() >= limit {
+            self.evict(limit, arrival.ts, sink);
+        }
+        // The receiver of a SYN-ACK is the one who opened the connection.
+        let both = TcpFlags::SYN | TcpFlags::ACK;
+        let answers = extracted.tcp.is_some_and(|info| info.flags.contains(both));
+        let orientation = extracted.orientation;
+        let initiator = if answers { orientation.reversed() } else { orientation };
+        let timeout =
+            self.idle_timeout.as_ref().and_then(|choose| choose(&extracted.key, extracted.l4));
+        let millis =
+            |timeout: Duration| u32::try_from(timeout.as_millis()).unwrap_or(OF_CONFIG - 1);
+        let details = (!extracted.encapsulation.is_empty()).then(|| {
+            Box::new(Details { encapsulation: extracted.encapsulation, ..Details::default() })
+        });
+        let flow = Flow {
+            user: (self.init)(&extracted.key),
+            key: extracted.key.clone(),
+            touched: arrival.elapsed,
+            last_seen: arrival.ts,
+            traffic: [Traffic::default(); 2],
+            tcp: Tcp::default(),
+            state: FlowState::Active,
+            initiator,
+            l4: extracted.l4,
+            history: History::default(),
+            timer: 0, // armed when the first packet has made its state
+            idle_timeout: timeout.map_or(OF_CONFIG, millis),
+            started: arrival.ts,
+            id: self.next_id,
+            details,
+        };
+        self.next_id += 1;
+        self.stats.flows_started += 1;
+        let slot = self.table.insert(hash, flow);
+        self.stats.flows_peak = self.stats.flows_peak.max(self.table.len() as u64);
+        self.eviction.started(slot, self.timers.tick_at(arrival.elapsed), &self.table);
+        if let Some(flow) = self.table.get_mut(slot) {
+            let side = if answers { FlowSide::Responder } else { FlowSide::Initiator };
+            sink.started(flow, side);
+        }
+        slot
+    }
+
+    /// The TCP state of a flow has changed.
+    fn changed<T: FlowSink<E::Key, S>>(
+        &mut self,
+        slot: u32,
+        from: FlowState,
+        to: FlowState,
+        ts: Timestamp,
+        sink: &mut T,
+    ) {
+        let Some(flow) = self.table.get_mut(slot) else { return };
+        let open = matches!(
+            to,
+            FlowState::Established | FlowState::FinWait | FlowState::ClosingTcp | FlowState::Closed
+        );
+        if open && flow.tcp.has_handshake() && flow.tcp.opens() {
+            sink.established(flow, ts);
+        }
+        if from != FlowState::Active {
+            sink.state_change(flow, from, to, ts);
+        }
+        let Some(reason) = flow.closed() else { return };
+        if self.config.close_linger.is_zero() {
+            self.end(slot, reason, ts, sink);
+        } else {
+            self.eviction.closed(slot, &self.table);
+        }
+    }
+
+    /// Arms the timer of a flow that is new, or whose state gives it less time than before.
+    fn arm(&mut self, slot: u32, fresh: bool) {
+        let Some(flow) = self.table.get_mut(slot) else { return };
+        let tick = self.timers.tick_for(flow.deadline(&self.config));
+        let tick = match self.config.update_interval {
+            Some(interval) => tick.min(next_update(flow, &self.timers, interval)),
+            None => tick,
+        };
+        if fresh || TimerWheel::is_before(tick, flow.timer) {
+            flow.timer = self.timers.arm(slot, tick);
+        }
+        // Flows that are gone leave their timers behind; this keeps them fewer than the flows.
+        if self.timers.len() > 2 * self.table.len() + SLACK {
+            let table = &self.table;
+            self.timers
+                .retain(|timer| table.get(timer.slot).is_some_and(|flow| flow.timer == timer.tick));
+        }
+    }
+
+    /// Looks at the timers that are due.
+    #[cold]
+    fn sweep<T: FlowSink<E::Key, S>>(&mut self, sink: &mut T) {
+        let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
+        self.tell_of_evictions(sink);
+        let mut fired = std::mem::take(&mut self.fired);
+        self.timers.advance(elapsed, &mut fired);
+        self.due_at = self.timers.next_due();
+        for timer in fired.drain(..) {
+            let slot = timer.slot;
+            let Some(flow) = self.table.get_mut(slot).filter(|flow| flow.timer == timer.tick)
+            else {
+                continue;
+            };
+            // Its last packet had a time that turned out to be wrong.
+            flow.touched = flow.touched.min(elapsed);
+            if flow.deadline(&self.config) <= elapsed {
+                let reason = flow.closed().unwrap_or(match flow.state {
+                    // Both sides had finished; only the last ACK is missing.
+                    FlowState::ClosingTcp => EndReason::Fin,
+                    _ => EndReason::IdleTimeout,
+                });
+                self.end(slot, reason, now, sink);
+                continue;
+            }
+            if let Some(interval) = self.config.update_interval
+                && is_update(flow, &self.timers, interval, timer)
+            {
+                sink.update(flow, now);
+            }
+            self.arm(slot, true);
+        }
+        self.fired = fired;
+        self.eviction.forget_ended(&self.table);
+        self.defragmenter.sweep(Timestamp::from_nanos(elapsed));
+    }
+
+    /// Makes room for one flow: first one that only lingers, then the least recently seen.
+    fn evict<T: FlowSink<E::Key, S>>(&mut self, limit: usize, ts: Timestamp, sink: &mut T) {
+        while self.table.len() >= limit {
+            let timers = &self.timers;
+            let next = self.eviction.next(&self.table, |time| timers.tick_at(time));
+            let Some((slot, reason)) = next else { return };
+            if reason == EndReason::Evicted {
+                self.stats.flows_evicted += 1;
+                self.evicted_in_tick += 1;
+                if self.evicted_in_tick == 1 {
+                    self.tell_of_pressure(ts, sink);
+                }
+            }
+            self.end(slot, reason, ts, sink);
+        }
+    }
+
+    /// A tick is over.
+    fn tell_of_evictions<T: FlowSink<E::Key, S>>(&mut self, sink: &mut T) {
+        if self.evicted_in_tick > 1 {
+            self.tell_of_pressure(self.clock.now(), sink);
+        }
+        self.evicted_in_tick = 0;
+    }
+
+    fn tell_of_pressure<T: FlowSink<E::Key, S>>(&mut self, ts: Timestamp, sink: &mut T) {
+        let evicted_total = self.stats.flows_evicted;
+        let evicted_in_tick = self.evicted_in_tick;
+        let kind = AnomalyKind::FlowTableEvictionPressure { evicted_in_tick, evicted_total };
+        sink.anomaly(None, kind, ts);
+    }
+
+    #[inline(never)]
+    fn end<T: FlowSink<E::Key, S>>(
+        &mut self,
+        slot: u32,
+        reason: EndReason,
+        ts: Timestamp,
+        sink: &mut T,
+    ) {
+        let Some(mut flow) = self.table.remove(slot) else { return };
+        if reason == EndReason::IdleTimeout
+            && matches!(flow.state, FlowState::SynSent | FlowState::SynReceived)
+        {
+            let from = std::mem::replace(&mut flow.state, FlowState::Aborted);
+            sink.state_change(&mut flow, from, FlowState::Aborted, ts);
+        }
+        self.stats.flows_ended += 1;
+        sink.ended(&mut flow, reason, ts);
+    }
+}
+
+impl Arrival<'_> {
+    /// The length of the payload: what its headers say, but no more than was on the wire.
+    #[inline]
+    fn payload_len<K>(&self, extracted: &Extracted<K>) -> u32 {
+        let frame_len = u32::try_from(self.view.frame.len()).unwrap_or(u32::MAX);
+        let extent = self.view.wire_len.max(frame_len);
+        extracted.payload.len.min(extent.saturating_sub(extracted.payload.offset))
+    }
+}
+
+#[inline]
+fn is_icmp(l4: Option<L4Proto>) -> bool {
+    matches!(l4, Some(L4Proto::Icmp | L4Proto::Icmpv6))
+}
+
+impl<K, S> Flow<K, S> {
+    #[inline]
+    fn count(&mut self, side: FlowSide, wire_len: u32, ts: Timestamp, payload_len: u32) {
+        // A time that lies behind by more than clocks are wrong by shows that it was the last one
+        // which was wrong.
+        let is_later = ts >= self.last_seen;
+        if is_later || self.last_seen.saturating_sub(ts) > crate::clock::STEP {
+            self.last_seen = ts;
+        }
+        let traffic = &mut self.traffic[side.index()];
+        traffic.packets += 1;
+        traffic.bytes += u64::from(wire_len);
+        traffic.payload_bytes += u64::from(payload_len);
+    }
+}
+
+fn judge<K, S>(
+    flow: &mut Flow<K, S>,
+    side: FlowSide,
+    info: &TcpInfo,
+    payload_len: u32,
+    min_ttl: u8,
+) -> Outcome {
+    if info.ttl != 0 && info.ttl < min_ttl {
+        return Outcome::reject(RejectReason::LowTimeToLive, flow.state);
+    }
+    flow.tcp.segment(&mut flow.details, flow.state, side, info, payload_len)
+}
+
+/// The next tick, after now, at which a flow that began at a tick is to be reported.
+fn next_update<K, S>(flow: &Flow<K, S>, timers: &TimerWheel, interval: Duration) -> u64 {
+    let (now, every) = (timers.now(), timers.ticks_in(interval));
+    let began = timers.tick_at(flow.started.as_nanos());
+    now.saturating_add(every - now.saturating_sub(began) % every)
+}
+
+/// Whether this timer fired because the flow is to be reported, and there is something to report.
+fn is_update<K, S>(
+    flow: &Flow<K, S>,
+    timers: &TimerWheel,
+    interval: Duration,
+    timer: Timer,
+) -> bool {
+    let (tick, every) = (timers.tick_of(timer), timers.ticks_in(interval));
+    let began = timers.tick_at(flow.started.as_nanos());
+    let touched = timers.tick_at(flow.touched);
+    tick > began && (tick - began).is_multiple_of(every) && touched.saturating_add(every) >= tick
+}

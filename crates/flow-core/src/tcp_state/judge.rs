@@ -1,0 +1,402 @@
+//! What a single segment means for its connection.
+
+use super::{
+    ACKED, ASSUMED_WINDOW, CANDIDATE, Candidates, End, FIN, Note, OPENED, Oddities, Outcome, RESET,
+    SCALED, SENT, SIGNED, STRAY, STRAY_SPAN, SYN, SYN_INFERRED, TIMESTAMPS, Tcp, Verdict,
+};
+use crate::flow::Details;
+use crate::{FlowSide, FlowState, RejectReason, SegmentOddity, TcpFlags, TcpInfo, seq_before};
+
+/// A segment in front of the connection that it claims to be of.
+pub(super) struct Judge<'a> {
+    pub(super) tcp: &'a mut Tcp,
+    pub(super) details: &'a mut Option<Box<Details>>,
+    pub(super) state: FlowState,
+    pub(super) side: FlowSide,
+    pub(super) info: &'a TcpInfo,
+    pub(super) len: u32,
+}
+
+impl Judge<'_> {
+    fn mine(&self) -> End {
+        *self.tcp.end(self.side)
+    }
+
+    fn peer(&self) -> End {
+        *self.tcp.end(self.side.other())
+    }
+
+    pub(super) fn syn(&mut self) -> Outcome {
+        let (mine, peer) = (self.mine(), self.peer());
+        let odd = Oddities::of(SegmentOddity::SynData, self.len > 0);
+        if mine.has(SYN) && mine.isn == self.info.seq {
+            self.open();
+            let known = !mine.has(SYN_INFERRED);
+            let note = if known { Note::SynRetransmission } else { Note::None };
+            return Outcome { note, odd, ..Outcome::accept(self.state) };
+        }
+        match self.state {
+            FlowState::Active => {
+                self.open();
+                Outcome::accept(FlowState::SynSent).with(odd)
+            }
+            // A new attempt before any answer: the SYN-ACK will say which one it was.
+            FlowState::SynSent if mine.has(SYN) => {
+                *self.tcp.end_mut(self.side) =
+                    End { flags: mine.flags & CANDIDATE, ..End::default() };
+                self.consider(mine.isn);
+                self.open();
+                Outcome::accept(self.state).with(odd)
+            }
+            // Simultaneous open (RFC 9293 section 3.5), or a SYN captured behind its SYN-ACK.
+            FlowState::SynSent | FlowState::SynReceived if peer.has(SYN) && !mine.has(SENT) => {
+                self.open();
+                Outcome::accept(FlowState::SynReceived).with(odd)
+            }
+            // Whoever has finished and sends a SYN has begun a new connection.
+            state if state.is_terminal() || mine.has(FIN) => self.reuse(),
+            // RFC 5961 section 4: a host answers with a challenge ACK and goes on. Should the
+            // other side answer with a SYN-ACK, it is a new connection after all.
+            state => {
+                self.consider(self.info.seq);
+                Outcome::reject(RejectReason::SynInEstablished, state)
+            }
+        }
+    }
+
+    pub(super) fn syn_ack(&mut self) -> Outcome {
+        let (mine, peer, state) = (self.mine(), self.peer(), self.state);
+        let odd = Oddities::of(SegmentOddity::SynData, self.len > 0);
+        if mine.has(SYN) && mine.isn == self.info.seq {
+            self.open();
+            self.acknowledge();
+            // After a SYN of its own without ACK this is the second half of a simultaneous open.
+            let note = if mine.has(ACKED) { Note::SynRetransmission } else { Note::None };
+            return Outcome { note, odd, ..Outcome::accept(state) };
+        }
+        let acks_syn = peer.has(SYN) && peer.has_sent_all_of(self.info.ack);
+        let chosen = self.takes_up_candidate();
+        match state {
+            // The first packet captured: the SYN is known from what it acknowledges.
+            FlowState::Active => {
+                self.open();
+                self.peer_began_at(self.info.ack.wrapping_sub(1), SYN | SENT | SYN_INFERRED);
+                self.acknowledge();
+                let flip = Oddities::of(SegmentOddity::RoleFlip, true);
+                Outcome::accept(FlowState::SynReceived).with(odd).with(flip)
+            }
+            // A forged reset in front of the SYN-ACK is refuted by it.
+            FlowState::SynSent | FlowState::SynReceived | FlowState::Reset
+                if !mine.has(SYN)
+                    && (acks_syn || chosen)
+                    && (state != FlowState::Reset || self.reset_was_handshake()) =>
+            {
+                if chosen && !acks_syn {
+                    self.peer_began_at(self.info.ack.wrapping_sub(1), 0);
+                }
+                self.settle(self.side.other());
+                self.tcp.ends.iter_mut().for_each(|end| end.flags &= !RESET);
+                self.open();
+                self.acknowledge();
+                Outcome::accept(FlowState::SynReceived).with(odd)
+            }
+            FlowState::SynSent if !mine.has(SYN) => Outcome::reject(RejectReason::BadAck, state),
+            // A second SYN-ACK with another number: the client's ACK will say which one it was.
+            FlowState::SynReceived => {
+                self.consider(self.info.seq);
+                Outcome::reject(RejectReason::SynInEstablished, state)
+            }
+            _ if state.is_terminal() || chosen || mine.has(FIN) => self.reuse(),
+            _ => {
+                self.consider(self.info.seq);
+                Outcome::reject(RejectReason::SynInEstablished, state)
+            }
+        }
+    }
+
+    /// A new connection of the same endpoints. A host would not have taken it up yet if its
+    /// sequence numbers and timestamps are none that the old one has not had (RFC 6191).
+    fn reuse(&self) -> Outcome {
+        let mine = self.mine();
+        let is_newer = match self.info.options.timestamps {
+            Some((value, _)) if mine.has(TIMESTAMPS) => seq_before(mine.ts_recent, value),
+            _ => mine.has(SENT) && !seq_before(self.info.seq, mine.next),
+        };
+        let odd = Oddities::of(SegmentOddity::PrematureReuse, mine.has(SENT) && !is_newer);
+        Outcome::reuse(self.state).with(odd)
+    }
+
+    /// A reset counts with the exact sequence number only (RFC 9293 section 3.10.7.4, RFC 5961
+    /// section 3), which is what the other side expects next, or anything up to what the sender
+    /// was seen to have sent: the capture may have missed an ACK.
+    pub(super) fn rst(&mut self) -> Outcome {
+        let (mine, peer, info, state) = (self.mine(), self.peer(), self.info, self.state);
+        let odd = Oddities::of(SegmentOddity::ResetPayload, self.len > 0);
+        if state.is_terminal() {
+            return Outcome::accept(state).with(odd);
+        }
+        if mine.is_unexpectedly_signed(info) {
+            return Outcome::reject(RejectReason::Md5Unexpected, state);
+        }
+        if state == FlowState::SynSent && !mine.has(SYN) {
+            // RFC 9293 section 3.10.7.3; whoever saw the SYN echoes its timestamp, too.
+            let acks_syn = info.flags.contains(TcpFlags::ACK) && peer.has_sent_all_of(info.ack);
+            let echoes = match info.options.timestamps {
+                Some((_, echo)) if peer.has(TIMESTAMPS) => echo == 0 || echo == peer.ts_recent,
+                _ => true,
+            };
+            if !(peer.has(SYN) && acks_syn && echoes) {
+                return Outcome::reject(RejectReason::RstInSynSent, state);
+            }
+        } else {
+            let expected = peer.has(ACKED).then_some(peer.acked);
+            let sent = mine.has(SENT).then_some(mine.next);
+            let exact = match (expected, sent) {
+                (None, None) => true,
+                (Some(only), None) | (None, Some(only)) => info.seq == only,
+                (Some(x), Some(y)) => {
+                    let (low, high) = if seq_before(y, x) { (y, x) } else { (x, y) };
+                    !seq_before(info.seq, low) && !seq_before(high, info.seq)
+                }
+            };
+            if !exact {
+                return Outcome::reject(RejectReason::RstBadSeq, state);
+            }
+        }
+        let half_open =
+            matches!(state, FlowState::Active | FlowState::SynSent | FlowState::SynReceived);
+        let end = self.tcp.end_mut(self.side);
+        end.flags = (end.flags & !OPENED) | RESET | if half_open { 0 } else { OPENED };
+        Outcome::accept(FlowState::Reset).with(odd)
+    }
+
+    fn reset_was_handshake(&self) -> bool {
+        FlowSide::BOTH.into_iter().any(|side| {
+            self.tcp.end(side).has(RESET)
+                && matches!(
+                    self.tcp.before_reset(side),
+                    FlowState::SynSent | FlowState::SynReceived
+                )
+        })
+    }
+
+    /// The sender of a reset that goes on has never sent it: the reset was forged.
+    pub(super) fn after_reset(&mut self) -> Outcome {
+        let forged = self.mine().has(RESET);
+        self.state = if forged { self.tcp.before_reset(self.side) } else { FlowState::Established };
+        let outcome = self.ack();
+        if forged && outcome.verdict == Verdict::Accept && !outcome.reuse {
+            self.tcp.end_mut(self.side).flags &= !RESET;
+            let odd = Oddities::of(SegmentOddity::ResetIgnoredBySender, true);
+            return outcome.with(odd);
+        }
+        Outcome { state: FlowState::Reset, ..outcome }
+    }
+
+    pub(super) fn ack(&mut self) -> Outcome {
+        let (info, len, state) = (self.info, self.len, self.state);
+        if self.begins_candidate() {
+            return Outcome::reuse(state);
+        }
+        let peer = self.peer();
+        if state == FlowState::SynSent
+            && peer.has(SYN)
+            && !self.mine().has(SYN)
+            && !peer.has_sent_all_of(info.ack)
+        {
+            // RFC 9293 section 3.10.7.3: it acknowledges something else than the SYN.
+            return Outcome::reject(RejectReason::BadAck, state);
+        }
+        let resync = match self.refuse() {
+            Ok(resync) => resync,
+            Err(reason) => return Outcome::reject(reason, state),
+        };
+        self.settle_candidate();
+        let unseen = self.acknowledge();
+        let peer = self.peer();
+        let mine = self.tcp.end_mut(self.side);
+        let end = info.seq.wrapping_add(len);
+        if info.flags.contains(TcpFlags::FIN) && mine.finishes_at(end, &peer) {
+            mine.fin = end;
+            mine.flags |= FIN;
+        }
+        let repeated = len > 0 && mine.has(SENT) && !seq_before(mine.next, end);
+        let after_fin = len > 0 && mine.has(FIN) && seq_before(mine.fin, end);
+        mine.advance(info, len, &peer);
+        let state = match state {
+            FlowState::Closed | FlowState::Aborted => state,
+            _ => self.tcp.closing().unwrap_or(FlowState::Established),
+        };
+        let note = match (resync, unseen, repeated) {
+            (true, ..) => Note::Resync,
+            (_, true, _) => Note::AckUnseen,
+            (.., true) => Note::Retransmission,
+            _ => Note::None,
+        };
+        let odd = Oddities::of(SegmentOddity::DataAfterFin, after_fin);
+        Outcome { note, odd, ..Outcome::accept(state) }
+    }
+
+    /// Takes down a number that its sender may have begun a connection with.
+    fn consider(&mut self, isn: u32) {
+        let rumours = &mut self.details.get_or_insert_default().rumours;
+        rumours.candidates[self.side.index()].add(isn);
+        self.tcp.end_mut(self.side).flags |= CANDIDATE;
+    }
+
+    /// Forgets the candidates of a side.
+    fn settle(&mut self, side: FlowSide) {
+        let end = self.tcp.end_mut(side);
+        if end.has(CANDIDATE) {
+            end.flags &= !CANDIDATE;
+            let rumours = &mut self.details.get_or_insert_default().rumours;
+            rumours.candidates[side.index()] = Candidates::default();
+        }
+    }
+
+    fn is_candidate(&self, side: FlowSide, isn: u32) -> bool {
+        let rumours = self.details.as_ref().map(|details| &details.rumours);
+        self.tcp.end(side).has(CANDIDATE)
+            && rumours.is_some_and(|rumours| rumours.candidates[side.index()].contains(isn))
+    }
+
+    /// Whether the segment acknowledges a SYN or SYN-ACK that was turned down.
+    fn takes_up_candidate(&self) -> bool {
+        self.is_candidate(self.side.other(), self.info.ack.wrapping_sub(1))
+    }
+
+    /// Whether the segment continues a SYN or SYN-ACK that was turned down, in a capture of one
+    /// direction only: there, nobody else could show that it was taken up.
+    fn begins_candidate(&self) -> bool {
+        !self.peer().has(ACKED) && self.is_candidate(self.side, self.info.seq.wrapping_sub(1))
+    }
+
+    /// What this side makes of a second SYN or SYN-ACK that the other sent, by this ACK.
+    fn settle_candidate(&mut self) {
+        let (side, state) = (self.side.other(), self.state);
+        if !self.tcp.end(side).has(CANDIDATE) {
+            return;
+        }
+        let takes_it = self.takes_up_candidate();
+        if takes_it && state == FlowState::SynReceived {
+            self.peer_began_at(self.info.ack.wrapping_sub(1), 0);
+        }
+        if state != FlowState::SynSent && (!takes_it || state == FlowState::SynReceived) {
+            // Anything else is a challenge ACK (RFC 5961 section 4.2): it goes on as before.
+            self.settle(side);
+        }
+    }
+
+    /// The other side's initial sequence number is `isn`, as this segment shows.
+    fn peer_began_at(&mut self, isn: u32, flags: u16) {
+        let peer = self.tcp.end_mut(self.side.other());
+        peer.isn = isn;
+        peer.next = isn.wrapping_add(1);
+        peer.flags |= flags;
+    }
+
+    /// Why a host would drop this segment, which has the ACK flag and neither SYN nor RST; if it
+    /// would not, whether the segment begins anew at another number.
+    fn refuse(&mut self) -> Result<bool, RejectReason> {
+        let (mine, peer, info, len) = (self.mine(), self.peer(), self.info, self.len);
+        if mine.is_unexpectedly_signed(info) {
+            return Err(RejectReason::Md5Unexpected);
+        }
+        let negotiated = mine.has(TIMESTAMPS) && (peer.has(TIMESTAMPS) || !peer.has(SYN));
+        if let (true, Some((now, _)), true) = (negotiated, info.options.timestamps, len > 0) {
+            // One tick of tolerance: Linux has it too.
+            let is_new = !peer.has(ACKED) || !seq_before(info.seq, peer.acked);
+            if is_new && seq_before(now, mine.ts_recent.wrapping_sub(1)) {
+                return Err(RejectReason::PawsOld);
+            }
+        }
+        if !mine.has(SENT) {
+            return Ok(false);
+        }
+        // What the other side acknowledges was sent, whether captured or not.
+        let expected = match peer.has(ACKED) && seq_before(mine.next, peer.acked) {
+            true => peer.acked,
+            false => mine.next,
+        };
+        let ahead = info.seq.wrapping_sub(expected);
+        let behind = expected.wrapping_sub(info.seq);
+        let window = if peer.window == 0 { ASSUMED_WINDOW } else { peer.window };
+        // Old data is never dangerous; no window is larger than 2^30.
+        if behind <= 1 << 30 || ahead <= window {
+            return Ok(false);
+        }
+        // A second segment vouches for the first only where the other side, whose acknowledgment
+        // would, was never heard.
+        let stray = self.stray(self.side);
+        let end = self.tcp.end_mut(self.side);
+        if stray.is_some_and(|stray| near(info.seq, stray)) && !peer.has(ACKED) {
+            end.flags &= !STRAY;
+            end.next = info.seq;
+            return Ok(true);
+        }
+        end.flags |= STRAY;
+        let rumours = &mut self.details.get_or_insert_default().rumours;
+        rumours.stray[self.side.index()] = info.seq.wrapping_add(len);
+        let is_fin = info.flags.contains(TcpFlags::FIN);
+        Err(if is_fin { RejectReason::FinBadSeq } else { RejectReason::OutOfWindow })
+    }
+
+    /// Where `side` would go on if a segment out of its window were to be believed.
+    fn stray(&self, side: FlowSide) -> Option<u32> {
+        let rumours = self.details.as_ref().map(|details| &details.rumours);
+        rumours.filter(|_| self.tcp.end(side).has(STRAY)).map(|known| known.stray[side.index()])
+    }
+
+    /// Takes down a SYN or SYN-ACK.
+    fn open(&mut self) {
+        let info = self.info;
+        let end = self.tcp.end_mut(self.side);
+        end.isn = info.seq;
+        end.flags = (end.flags | SYN) & !SYN_INFERRED;
+        let past = info.seq.wrapping_add(1).wrapping_add(self.len);
+        if !end.has(SENT) || seq_before(end.next, past) {
+            end.next = past;
+        }
+        end.flags |= SENT;
+        if let Some(scale) = info.options.window_scale {
+            end.wscale = scale.min(14);
+            end.flags |= SCALED;
+        }
+        // The window of a SYN is never scaled (RFC 7323 section 2.2).
+        end.window = end.window.max(u32::from(info.window));
+        if let Some((value, _)) = info.options.timestamps {
+            end.ts_recent = value;
+            end.flags |= TIMESTAMPS;
+        }
+        if info.options.signed {
+            end.flags |= SIGNED;
+        }
+        if end.ttl == 0 {
+            end.ttl = info.ttl;
+        }
+    }
+
+    /// Takes down what the segment acknowledges and the window it advertises. Says whether it
+    /// acknowledges something that the capture has not seen.
+    fn acknowledge(&mut self) -> bool {
+        let (peer, info) = (self.peer(), self.info);
+        let stray = self.stray(self.side.other());
+        let mine = self.tcp.end_mut(self.side);
+        mine.window = mine.window.max(mine.scaled(info, &peer));
+        let unseen = peer.has(SENT) && seq_before(peer.next, info.ack);
+        // Nobody acknowledges more than the window it gave; a wild number must not stick.
+        let wild = unseen
+            && info.ack.wrapping_sub(peer.next) > mine.window.max(ASSUMED_WINDOW)
+            && !stray.is_some_and(|stray| near(info.ack, stray));
+        if !wild && (!mine.has(ACKED) || seq_before(mine.acked, info.ack)) {
+            mine.acked = info.ack;
+            mine.flags |= ACKED;
+        }
+        unseen
+    }
+}
+
+/// Whether two sequence numbers are close enough to vouch for each other.
+fn near(a: u32, b: u32) -> bool {
+    a.wrapping_sub(b) <= STRAY_SPAN || b.wrapping_sub(a) <= STRAY_SPAN
+}
