@@ -4,7 +4,7 @@ use flow::{AnomalyKind, FlowSide, Timestamp};
 use serde::Serialize;
 
 use crate::key::Ends;
-use crate::output::{Escaped, Line, Shown, moment};
+use crate::output::{Escaped, Line, Rows, Shown, moment};
 
 /// A line about something out of the ordinary.
 #[derive(Debug, Serialize)]
@@ -97,7 +97,10 @@ fn details(kind: &AnomalyKind) -> (Option<FlowSide>, Details<'_>) {
             details.reason = Some(Reason::Gap(Shown(*reason)));
             Some(*side)
         }
-        AnomalyKind::RejectedSegment { side, .. } => Some(*side),
+        AnomalyKind::RejectedSegment { side, .. } | AnomalyKind::OddSegment { side, .. } => {
+            Some(*side)
+        }
+        // What is wrong is in the name, as for any kind that is not known here.
         _ => None,
     };
     (side, details)
@@ -112,8 +115,33 @@ impl Line for AnomalyLine<'_> {
         if let Some(side) = self.side {
             write!(out, " by the {side}")?;
         }
-        let Details { offset, bytes, count, reason, evicted_in_tick, evicted_total } =
-            &self.details;
+        self.details.text(out)
+    }
+
+    /// As a row of `flow log`: a packet is not known, the summary is that of the text.
+    fn row(&self, row: &mut Rows) -> io::Result<()> {
+        row.field(self.ts)?;
+        row.field("")?;
+        row.field("")?;
+        row.optional(self.flow)?;
+        match &self.ends {
+            Some(ends) => ends.row(row)?,
+            None => Ends::COLUMNS.iter().try_for_each(|_| row.field(""))?,
+        }
+        row.optional(self.side)?;
+        row.field("")?;
+        row.field(self.r#type)?;
+        row.written(|out| {
+            write!(out, "{}", self.kind)?;
+            self.details.text(out)
+        })
+    }
+}
+
+impl Details<'_> {
+    /// What is known, each behind a comma.
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        let Self { offset, bytes, count, reason, evicted_in_tick, evicted_total } = self;
         let numbers = [
             ("offset", offset),
             ("bytes", bytes),

@@ -1,14 +1,20 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use flow::FlowTrackerConfig;
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use flow::{FlowTrackerConfig, OverflowPolicy};
+
+use crate::filter::Filter;
 
 /// Flows, TCP streams and HTTP, TLS, DNS messages of captures.
 ///
 /// A FILE is a capture: pcap or pcapng, plain or compressed (gzip, zstd, lz4), `-` for standard
 /// input. Several files are read one after the other as one source. Times are UTC. The source is
 /// always the side that opened the flow, the destination the one that answered.
+///
+/// With `--format json` each line is an object, with `--format csv` a row of a table below the
+/// names of its columns, which are those of the JSON fields.
 ///
 /// Exit status: 0 done; 1 an input could not be read to its end (everything before it has been
 /// printed); 2 wrong arguments.
@@ -22,16 +28,28 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// One line per flow, at its end
+    ///
+    /// In a table, the packets, bytes and payload bytes of both directions are `fwd_packets`,
+    /// `rev_packets` and so on, and the layers of `encap` are separated by spaces.
     Conv {
-        /// What makes packets one flow
-        #[arg(long, value_enum, default_value_t)]
-        extractor: Extractor,
         #[command(flatten)]
         common: Common,
+        /// Print the Community ID of five-tuples, made with SEED [default: 0]
+        ///
+        /// For ICMP, whose IDs depend on type and code, it is that of the flow's first message.
+        #[arg(
+            long,
+            value_name = "SEED",
+            num_args = 0..=1,
+            require_equals = true,
+            default_missing_value = "0"
+        )]
+        community_id: Option<u16>,
     },
     /// One line per side of each TCP flow: what reassembly delivered
     ///
-    /// Of the gaps of a side, the first 1,000 are listed; `gaps_omitted` counts the others.
+    /// Of the gaps of a side, the first 1,000 are listed; `gaps_omitted` counts the others. A table
+    /// has their number and their bytes, `gaps` and `gap_bytes`.
     Streams {
         #[command(flatten)]
         common: Common,
@@ -39,11 +57,22 @@ pub(crate) enum Command {
         buffer: Buffer,
     },
     /// One line per HTTP, TLS, DNS message, on any port, in the order in which they complete
+    ///
+    /// A table has what all messages have in common, and a `summary` in the words of the text.
     Log {
         #[command(flatten)]
         common: Common,
         #[command(flatten)]
         buffer: Buffer,
+    },
+    /// Totals: packets, link types, flows, anomalies; what was skipped and why
+    ///
+    /// All numbers are those of packets that match the filter, but for `filtered`, which counts the
+    /// others. Every packet is in one flow or skipped for one reason: `accounted` has the sum. A
+    /// table has a row per number, with the path to it in the JSON object as its name.
+    Stats {
+        #[command(flatten)]
+        common: Common,
     },
 }
 
@@ -56,6 +85,14 @@ pub(crate) struct Common {
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
+    /// What makes packets one flow; streams and messages are those of five-tuples
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) extractor: Extractor,
+    /// Look only at packets that match, in the syntax of tcpdump
+    ///
+    /// The expression is about the outermost packet. Other packets keep their numbers.
+    #[arg(long, value_name = "EXPR", value_parser = Filter::parse)]
+    pub(crate) filter: Option<Filter>,
     /// Do not look into tunnels: flows are those of the outermost IP packet
     #[arg(long)]
     pub(crate) no_decap: bool,
@@ -74,20 +111,38 @@ struct Limits {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_flows: Option<u32>,
     /// End every flow after SECS without a packet [default: by protocol, see below]
-    #[arg(long, value_name = "SECS", value_parser = seconds)]
+    #[arg(long, value_name = "SECS", value_parser = seconds, allow_negative_numbers = true)]
     idle_timeout: Option<Duration>,
     /// The same for TCP alone [default: 300]
-    #[arg(long, value_name = "SECS", value_parser = seconds)]
+    #[arg(long, value_name = "SECS", value_parser = seconds, allow_negative_numbers = true)]
     idle_timeout_tcp: Option<Duration>,
     /// The same for UDP alone [default: 60]
-    #[arg(long, value_name = "SECS", value_parser = seconds)]
+    #[arg(long, value_name = "SECS", value_parser = seconds, allow_negative_numbers = true)]
     idle_timeout_udp: Option<Duration>,
     /// The same for any other protocol [default: 30]
-    #[arg(long, value_name = "SECS", value_parser = seconds)]
+    #[arg(long, value_name = "SECS", value_parser = seconds, allow_negative_numbers = true)]
     idle_timeout_other: Option<Duration>,
+    /// The same for TCP connections whose handshake is not complete [default: 30]
+    #[arg(long, value_name = "SECS", value_parser = seconds, allow_negative_numbers = true)]
+    idle_timeout_syn: Option<Duration>,
+    /// The same for TCP connections that only the last acknowledgment is missing from [default: 60]
+    #[arg(long, value_name = "SECS", value_parser = seconds, allow_negative_numbers = true)]
+    idle_timeout_closing: Option<Duration>,
     /// Absorb stragglers of a closed TCP connection for SECS [default: 5]
-    #[arg(long, value_name = "SECS", value_parser = seconds)]
+    #[arg(long, value_name = "SECS", value_parser = seconds, allow_negative_numbers = true)]
     close_linger: Option<Duration>,
+    /// The same after a reset; not longer than after a close [default: 2]
+    #[arg(long, value_name = "SECS", value_parser = seconds, allow_negative_numbers = true)]
+    reset_linger: Option<Duration>,
+    /// Drop a packet in fragments that is not whole after SECS [default: 30 for IPv4, 60 for IPv6]
+    #[arg(long, value_name = "SECS", value_parser = seconds, allow_negative_numbers = true)]
+    fragment_timeout: Option<Duration>,
+    /// Memory for packets in fragments, in bytes [default: 16 MiB]
+    #[arg(long, value_name = "BYTES")]
+    max_fragment_bytes: Option<usize>,
+    /// Reject TCP segments with a lower time to live than N [default: take all]
+    #[arg(long, value_name = "N")]
+    min_ttl: Option<u8>,
 }
 
 /// Memory of a TCP flow.
@@ -96,6 +151,18 @@ pub(crate) struct Buffer {
     /// Bytes that the streams of a flow and what reads them may hold [default: 1 MiB a stream]
     #[arg(long, value_name = "BYTES", help_heading = "Limits")]
     max_buffer: Option<usize>,
+    /// What happens when they hold more
+    #[arg(long, value_enum, default_value_t, help_heading = "Limits")]
+    on_overflow: OnOverflow,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum OnOverflow {
+    /// What is missing in front of them is given up
+    #[default]
+    Skip,
+    /// The flow ends
+    EndFlow,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -105,6 +172,8 @@ pub(crate) enum Format {
     Text,
     /// One JSON object per line for programs
     Json,
+    /// One row per line for spreadsheets
+    Csv,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -116,6 +185,42 @@ pub(crate) enum Extractor {
     IpPair,
     /// MAC addresses
     MacPair,
+}
+
+impl Cli {
+    /// The arguments of this process. Ends it with status 2 if they are wrong, 0 if they ask for
+    /// help.
+    pub(crate) fn of_process() -> Self {
+        let cli = Self::parse();
+        if let Some(message) = cli.command.contradiction() {
+            Self::command().error(ErrorKind::ArgumentConflict, message).exit();
+        }
+        cli
+    }
+}
+
+impl Command {
+    /// What is wrong with arguments each of which is right.
+    fn contradiction(&self) -> Option<&'static str> {
+        let (common, has_streams) = match self {
+            Self::Streams { common, .. } | Self::Log { common, .. } => (common, true),
+            Self::Conv { common, .. } | Self::Stats { common } => (common, false),
+        };
+        if has_streams && common.extractor != Extractor::FiveTuple {
+            return Some(
+                "streams and messages are those of one connection: they need \
+                 `--extractor five-tuple`",
+            );
+        }
+        let rows_differ = matches!(self, Self::Conv { .. } | Self::Streams { .. });
+        if rows_differ && common.anomalies && common.format == Format::Csv {
+            return Some(
+                "anomalies have other columns than the table: `--anomalies` needs another \
+                 `--format` than csv here",
+            );
+        }
+        None
+    }
 }
 
 impl Common {
@@ -135,9 +240,21 @@ impl Common {
             *timeout = own.or(limits.idle_timeout).unwrap_or(*timeout);
         }
         // A connection that is not open yet, or not any more, must not outlive one that is.
-        config.idle_timeout_syn = config.idle_timeout_syn.min(config.idle_timeout_tcp);
-        config.idle_timeout_closing = config.idle_timeout_closing.min(config.idle_timeout_tcp);
+        let shorter = [
+            (&mut config.idle_timeout_syn, limits.idle_timeout_syn),
+            (&mut config.idle_timeout_closing, limits.idle_timeout_closing),
+        ];
+        for (timeout, own) in shorter {
+            *timeout = own.unwrap_or((*timeout).min(config.idle_timeout_tcp));
+        }
         config.close_linger = limits.close_linger.unwrap_or(config.close_linger);
+        config.reset_linger = limits.reset_linger.unwrap_or(config.reset_linger);
+        config.min_ttl = limits.min_ttl.unwrap_or(config.min_ttl);
+        let defragment = &mut config.defragment;
+        defragment.max_bytes = limits.max_fragment_bytes.unwrap_or(defragment.max_bytes);
+        for timeout in [&mut defragment.timeout_ipv4, &mut defragment.timeout_ipv6] {
+            *timeout = limits.fragment_timeout.unwrap_or(*timeout);
+        }
         config
     }
 }
@@ -146,20 +263,26 @@ impl Buffer {
     /// The configuration with this limit.
     pub(crate) fn limit(&self, mut config: FlowTrackerConfig) -> FlowTrackerConfig {
         config.max_reassembler_buffer = self.max_buffer.or(config.max_reassembler_buffer);
+        config.overflow_policy = match self.on_overflow {
+            OnOverflow::Skip => OverflowPolicy::SlidingWindow,
+            OnOverflow::EndFlow => OverflowPolicy::DropFlow,
+        };
         config
     }
 }
 
 /// A number of seconds, with or without a fraction.
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+fn seconds(text: &str) -> Result<Duration, &'static str> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds, such as 30 or 0.5")?;
+    if seconds < 0.0 {
+        return Err("time does not go back");
+    }
+    // Also for what is not a number and for infinity.
+    Duration::try_from_secs_f64(seconds).map_err(|_| "more seconds than can be counted")
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
@@ -187,5 +310,15 @@ mod tests {
         check(&[], [300, 60, 30, 30, 60]);
         check(&["--idle-timeout", "10"], [10, 10, 10, 10, 10]);
         check(&["--idle-timeout", "90", "--idle-timeout-udp", "5"], [90, 5, 90, 30, 60]);
+        check(&["--idle-timeout", "10", "--idle-timeout-syn", "20"], [10, 10, 10, 20, 10]);
+        check(&["--idle-timeout-closing", "1.5"], [300, 60, 30, 30, 1]);
+    }
+
+    #[test]
+    fn seconds_of_all_kinds() {
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for wrong in ["-1", "soon", "NaN", "inf", "1e300", ""] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
     }
 }

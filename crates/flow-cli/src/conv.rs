@@ -1,7 +1,8 @@
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use flow::extract::{FiveTuple, IpPair, MacPair};
+use flow::extract::{CommunityId, FiveTuple, IpPair, MacPair};
 use flow::{
     AnomalyKind, Encapsulation, EndReason, Flow, FlowExtractor, FlowSide, FlowSink, FlowState,
     FlowStats, FlowTracker, L4Proto, PacketView, Timestamp, Traffic,
@@ -12,24 +13,25 @@ use crate::anomaly::AnomalyLine;
 use crate::args::{Common, Extractor};
 use crate::input::{self, Consumer, Skipped, Watched};
 use crate::key::{Ends, FlowKey};
-use crate::output::{Line, Output, Shown, duration, moment};
+use crate::output::{Line, Output, Rows, Shown, duration, moment};
 
 /// `flow conv`: one line per flow, at its end.
 ///
 /// # Errors
 ///
 /// The output cannot be written.
-pub(crate) fn run(common: &Common, extractor: Extractor, output: Output) -> io::Result<ExitCode> {
-    match extractor {
-        Extractor::FiveTuple => run_with(FiveTuple::bidirectional(), common, output),
-        Extractor::IpPair => run_with(IpPair, common, output),
-        Extractor::MacPair => run_with(MacPair, common, output),
+pub(crate) fn run(common: &Common, seed: Option<u16>, output: Output) -> io::Result<ExitCode> {
+    match common.extractor {
+        Extractor::FiveTuple => run_with(FiveTuple::bidirectional(), common, seed, output),
+        Extractor::IpPair => run_with(IpPair, common, seed, output),
+        Extractor::MacPair => run_with(MacPair, common, seed, output),
     }
 }
 
 fn run_with<E: FlowExtractor<Key: FlowKey>>(
     extractor: E,
     common: &Common,
+    seed: Option<u16>,
     mut output: Output,
 ) -> io::Result<ExitCode> {
     let skipped = Skipped::default();
@@ -39,9 +41,34 @@ fn run_with<E: FlowExtractor<Key: FlowKey>>(
         "{:>6} {:6} {:>24}    {:24} {:26} {:>9} {:>15} {:>21} {:17} history",
         "flow", "proto", "initiator", "responder", "start", "lasted", "packets", "bytes", "state",
     ));
-    let sink = Sink { output, anomalies: common.anomalies };
-    input::run(&common.files, &skipped, &mut Conversations { tracker, sink })
+    output.columns(COLUMNS.get(..COLUMNS.len() - usize::from(seed.is_none())).unwrap_or(&COLUMNS));
+    let ids = seed.map(|seed| Ids { seed, of_messages: HashMap::new() });
+    let sink = Sink { output, anomalies: common.anomalies, ids };
+    input::run(common, &skipped, &mut Conversations { tracker, sink })
 }
+
+/// The columns of the table; the last one on request.
+const COLUMNS: [&str; 19] = [
+    "flow",
+    "proto",
+    "src",
+    "sport",
+    "dst",
+    "dport",
+    "start",
+    "end",
+    "fwd_packets",
+    "fwd_bytes",
+    "fwd_payload_bytes",
+    "rev_packets",
+    "rev_bytes",
+    "rev_payload_bytes",
+    "state",
+    "reason",
+    "history",
+    "encap",
+    "community_id",
+];
 
 struct Conversations<E: FlowExtractor> {
     tracker: FlowTracker<E>,
@@ -50,7 +77,14 @@ struct Conversations<E: FlowExtractor> {
 
 impl<E: FlowExtractor<Key: FlowKey>> Consumer for Conversations<E> {
     fn packet(&mut self, view: PacketView<'_>) -> io::Result<()> {
+        let flows = self.tracker.stats().flows_started;
         self.tracker.track_with(view, &mut self.sink);
+        if let Some(ids) = &mut self.sink.ids
+            && self.tracker.stats().flows_started > flows
+        {
+            // The first packet of a flow, whose number is that of flows before it.
+            ids.note(flows, view, self.tracker.extractor());
+        }
         self.sink.output.check()
     }
 
@@ -64,6 +98,34 @@ impl<E: FlowExtractor<Key: FlowKey>> Consumer for Conversations<E> {
 struct Sink {
     output: Output,
     anomalies: bool,
+    ids: Option<Ids>,
+}
+
+/// The Community IDs of flows.
+struct Ids {
+    seed: u16,
+    /// Of flows in the table whose key does not tell, by their number.
+    of_messages: HashMap<u64, CommunityId>,
+}
+
+impl Ids {
+    /// Takes down the ID of a flow that has begun with this packet, if its key does not tell.
+    fn note<E>(&mut self, flow: u64, view: PacketView<'_>, extractor: &E)
+    where
+        E: FlowExtractor<Key: FlowKey>,
+    {
+        let Some(found) = extractor.extract(view) else { return };
+        if found.key.community_id(self.seed).is_none()
+            && let Some(id) = E::Key::community_id_of(view, &found, self.seed)
+        {
+            self.of_messages.insert(flow, id);
+        }
+    }
+
+    /// The ID of a flow that has ended.
+    fn take(&mut self, flow: u64, key: &impl FlowKey) -> Option<CommunityId> {
+        key.community_id(self.seed).or_else(|| self.of_messages.remove(&flow))
+    }
 }
 
 impl<K: FlowKey, S> FlowSink<K, S> for Sink {
@@ -75,7 +137,8 @@ impl<K: FlowKey, S> FlowSink<K, S> for Sink {
     }
 
     fn ended(&mut self, flow: &mut Flow<K, S>, reason: EndReason, _ts: Timestamp) {
-        let stats = flow.stats();
+        let (stats, history) = (flow.stats(), flow.history());
+        let id = self.ids.as_mut().map(|ids| ids.take(flow.id(), flow.key()));
         self.output.line(&Conversation {
             flow: flow.id(),
             proto: flow.l4().map(Shown),
@@ -86,8 +149,9 @@ impl<K: FlowKey, S> FlowSink<K, S> for Sink {
             rev: Direction::of(&stats, FlowSide::Responder),
             state: Shown(flow.state()),
             reason: Shown(reason),
-            history: flow.history().as_str(),
+            history: history.as_str(),
             encap: Layers(flow.encapsulation()),
+            community_id: id.map(|id| id.map(Shown)),
         });
     }
 }
@@ -109,6 +173,13 @@ struct Conversation<'a> {
     reason: Shown<EndReason>,
     history: &'a str,
     encap: Layers,
+    /// On request; of those that are asked for, some flows have none.
+    #[serde(skip_serializing_if = "lacks_id")]
+    community_id: Option<Option<Shown<CommunityId>>>,
+}
+
+fn lacks_id(id: &Option<Option<Shown<CommunityId>>>) -> bool {
+    id.flatten().is_none()
 }
 
 #[derive(Serialize)]
@@ -152,6 +223,30 @@ impl Line for Conversation<'_> {
             format!("{} {}", self.state, self.reason),
             self.history,
         )?;
-        self.encap.0.layers().try_for_each(|layer| write!(out, " {layer}"))
+        self.encap.0.layers().try_for_each(|layer| write!(out, " {layer}"))?;
+        self.community_id.flatten().map_or(Ok(()), |id| write!(out, " {id}"))
+    }
+
+    fn row(&self, row: &mut Rows) -> io::Result<()> {
+        row.field(self.flow)?;
+        row.optional(self.proto)?;
+        self.ends.row(row)?;
+        row.field(self.start)?;
+        row.field(self.end)?;
+        for Direction { packets, bytes, payload_bytes } in [&self.fwd, &self.rev] {
+            row.field(packets)?;
+            row.field(bytes)?;
+            row.field(payload_bytes)?;
+        }
+        row.field(self.state)?;
+        row.field(self.reason)?;
+        row.field(self.history)?;
+        row.written(|out| {
+            for (i, layer) in self.encap.0.layers().enumerate() {
+                write!(out, "{}{layer}", if i == 0 { "" } else { " " })?;
+            }
+            Ok(())
+        })?;
+        self.community_id.map_or(Ok(()), |id| row.optional(id))
     }
 }

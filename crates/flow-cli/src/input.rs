@@ -1,15 +1,16 @@
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use flow::extract::AutoDetectEncap;
 use flow::pcap::PcapFlowSource;
-use flow::{Extracted, FlowExtractor, PacketView, SkipReason};
+use flow::{Extracted, FlowExtractor, Fragment, PacketView, Quoted, SkipReason};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::args::Common;
+use crate::filter::Filter;
 use crate::output::Escaped;
 
 /// What reads the packets of a command.
@@ -21,6 +22,9 @@ pub(crate) trait Consumer {
     /// The output cannot be written.
     fn packet(&mut self, view: PacketView<'_>) -> io::Result<()>;
 
+    /// The next packet does not match the filter.
+    fn filtered(&mut self) {}
+
     /// There are no more packets.
     ///
     /// # Errors
@@ -29,26 +33,27 @@ pub(crate) trait Consumer {
     fn finish(&mut self) -> io::Result<()>;
 }
 
-/// Hands the packets of all files to `consumer`, then says on standard error what could not be
-/// read.
+/// Hands the packets of all files that match the filter to `consumer`, then says on standard error
+/// what could not be read.
 ///
 /// # Errors
 ///
 /// The output cannot be written.
 pub(crate) fn run(
-    files: &[PathBuf],
+    common: &Common,
     skipped: &Skipped,
     consumer: &mut impl Consumer,
 ) -> io::Result<ExitCode> {
+    let mut filter = common.filter.clone();
     let mut complaints = Vec::new();
     let mut failed = false;
     let bar = progress_bar();
-    for file in files {
+    for file in &common.files {
         let unknown = skipped.total();
-        let Read { packets, complaint, is_whole } = read(file, consumer, &bar)?;
+        let Read { matching, complaint, is_whole } = read(file, &mut filter, consumer, &bar)?;
         failed |= !is_whole;
         complaints.extend(complaint);
-        if packets > 0 && skipped.total() - unknown == packets {
+        if matching > 0 && skipped.total() - unknown == matching {
             failed = true;
             complaints.push(format!("{}: no packet of a known link type", name(file)));
         }
@@ -69,14 +74,20 @@ const PROGRESS_INTERVAL: u64 = 1 << 14;
 
 /// What came of reading a file.
 struct Read {
-    packets: u64,
+    /// Packets that matched the filter.
+    matching: u64,
     complaint: Option<String>,
     /// Whether it was read to its end.
     is_whole: bool,
 }
 
 /// Reads one file.
-fn read(file: &Path, consumer: &mut impl Consumer, bar: &ProgressBar) -> io::Result<Read> {
+fn read(
+    file: &Path,
+    filter: &mut Option<Filter>,
+    consumer: &mut impl Consumer,
+    bar: &ProgressBar,
+) -> io::Result<Read> {
     let opened = if is_stdin(file) {
         PcapFlowSource::from_reader(io::stdin())
     } else {
@@ -87,23 +98,31 @@ fn read(file: &Path, consumer: &mut impl Consumer, bar: &ProgressBar) -> io::Res
         Some(_) => error.to_string(),
         None => format!("{}: {error}", name(file)),
     };
+    let broken =
+        |matching, complaint| Ok(Read { matching, complaint: Some(complaint), is_whole: false });
     let mut source = match opened {
         Ok(source) => source,
-        Err(error) => {
-            return Ok(Read { packets: 0, complaint: Some(complaint(error)), is_whole: false });
-        }
+        Err(error) => return broken(0, complaint(error)),
     };
     bar.set_length(source.total_bytes().unwrap_or(0));
     bar.set_message(Escaped(&name(file)).to_string());
-    let mut packets = 0;
+    let (mut packets, mut matching) = (0_u64, 0);
     while let Some(view) = source.next_view() {
-        match view {
-            Ok(view) => consumer.packet(view)?,
+        let view = match view {
+            Ok(view) => view,
+            Err(error) => return broken(matching, complaint(error)),
+        };
+        packets += 1;
+        match filter.as_mut().map_or(Ok(true), |filter| filter.matches(view)) {
+            Ok(true) => {
+                matching += 1;
+                consumer.packet(view)?;
+            }
+            Ok(false) => consumer.filtered(),
             Err(error) => {
-                return Ok(Read { packets, complaint: Some(complaint(error)), is_whole: false });
+                return broken(matching, format!("{}: packet {packets}: {error}", name(file)));
             }
         }
-        packets += 1;
         if packets.is_multiple_of(PROGRESS_INTERVAL) {
             bar.set_position(source.bytes_read());
         }
@@ -111,7 +130,7 @@ fn read(file: &Path, consumer: &mut impl Consumer, bar: &ProgressBar) -> io::Res
     // Nothing is wrong with it, but who looks for packets should know that there are none.
     let complaint =
         (packets == 0).then(|| format!("{}: offset {}: no packets", name(file), source.offset()));
-    Ok(Read { packets, complaint, is_whole: true })
+    Ok(Read { matching, complaint, is_whole: true })
 }
 
 fn is_stdin(file: &Path) -> bool {
@@ -147,6 +166,11 @@ impl Skipped {
 
     fn total(&self) -> u64 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
+    }
+
+    /// The link types with their packets.
+    pub(crate) fn by_link_type(&self) -> BTreeMap<u16, u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn warnings(&self) -> Vec<String> {
@@ -189,5 +213,13 @@ impl<E: FlowExtractor> FlowExtractor for Watched<E> {
             self.skipped.count(link_type.0);
         }
         reason
+    }
+
+    fn fragment<'a>(&self, view: PacketView<'a>) -> Option<Fragment<'a>> {
+        self.inner.fragment(view)
+    }
+
+    fn quoted(&self, view: PacketView<'_>) -> Option<Quoted<E::Key>> {
+        self.inner.quoted(view)
     }
 }

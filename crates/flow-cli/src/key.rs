@@ -1,11 +1,12 @@
 use std::fmt;
+use std::io;
 use std::net::IpAddr;
 
-use flow::extract::{FiveTupleKey, IpPairKey, MacAddr, MacPairKey};
-use flow::{L4Proto, Orientation};
+use flow::extract::{CommunityId, FiveTupleKey, IpPairKey, MacAddr, MacPairKey};
+use flow::{Extracted, L4Proto, Orientation, PacketView};
 use serde::Serialize;
 
-use crate::output::Shown;
+use crate::output::{Rows, Shown};
 
 /// The two ends of a flow: the initiator is the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -25,6 +26,17 @@ pub(crate) enum Address {
 }
 
 impl Ends {
+    /// The columns of a table that [`row`](Self::row) writes.
+    pub(crate) const COLUMNS: [&str; 4] = ["src", "sport", "dst", "dport"];
+
+    /// Writes the fields of both ends.
+    pub(crate) fn row(&self, row: &mut Rows) -> io::Result<()> {
+        row.field(self.src)?;
+        row.optional(self.sport)?;
+        row.field(self.dst)?;
+        row.optional(self.dport)
+    }
+
     /// What the responder sends, as seen from it.
     pub(crate) fn reversed(self) -> Self {
         Self { src: self.dst, sport: self.dport, dst: self.src, dport: self.sport }
@@ -69,9 +81,25 @@ impl fmt::Display for Address {
 }
 
 /// A key whose ends can be printed.
-pub(crate) trait FlowKey {
+pub(crate) trait FlowKey: Sized {
     /// The ends, given how the initiator's packets relate to the key.
     fn ends(&self, initiator: Orientation) -> Ends;
+
+    /// The Community ID, if there is one and the key is enough to tell.
+    fn community_id(&self, seed: u16) -> Option<CommunityId> {
+        let _ = seed;
+        None
+    }
+
+    /// The Community ID of the flow of a packet, if there is one.
+    fn community_id_of(
+        view: PacketView<'_>,
+        found: &Extracted<Self>,
+        seed: u16,
+    ) -> Option<CommunityId> {
+        let _ = (view, found, seed);
+        None
+    }
 }
 
 impl FlowKey for FiveTupleKey {
@@ -82,6 +110,18 @@ impl FlowKey for FiveTupleKey {
         };
         let ((src, sport), (dst, dport)) = in_order(end(self.a), end(self.b), initiator);
         Ends { src, sport, dst, dport }
+    }
+
+    fn community_id(&self, seed: u16) -> Option<CommunityId> {
+        self.community_id(seed)
+    }
+
+    fn community_id_of(
+        view: PacketView<'_>,
+        found: &Extracted<Self>,
+        seed: u16,
+    ) -> Option<CommunityId> {
+        CommunityId::of_packet(view, found, seed)
     }
 }
 

@@ -46,8 +46,25 @@ pub(crate) fn run(common: &Common, buffer: &Buffer, mut output: Output) -> io::R
         "{:26} {:>6} {:>24}    {:24} {:5} message",
         "time", "flow", "initiator", "responder", "proto",
     ));
-    input::run(&common.files, &skipped, &mut Log { sessions: Sessions::new(engine), output })
+    output.columns(&COLUMNS);
+    input::run(common, &skipped, &mut Log { sessions: Sessions::new(engine), output })
 }
+
+/// The columns of the table: what all lines have in common, and what the text says.
+const COLUMNS: [&str; 12] = [
+    "ts",
+    "frame",
+    "first_frame",
+    "flow",
+    "src",
+    "sport",
+    "dst",
+    "dport",
+    "side",
+    "proto",
+    "type",
+    "summary",
+];
 
 struct Log {
     sessions: Sessions<Watched<FiveTuple>, StreamAndDatagram<L7Stream, L7Datagram>>,
@@ -60,6 +77,10 @@ impl Consumer for Log {
     fn packet(&mut self, view: PacketView<'_>) -> io::Result<()> {
         self.sessions.track(view, |session, event| print(&mut self.output, session, &event));
         self.output.check()
+    }
+
+    fn filtered(&mut self) {
+        self.sessions.pass_over();
     }
 
     fn finish(&mut self) -> io::Result<()> {

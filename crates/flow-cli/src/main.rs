@@ -3,24 +3,24 @@
 mod anomaly;
 mod args;
 mod conv;
+mod filter;
 mod input;
 mod key;
 mod l7;
 mod log;
 mod output;
 mod sessions;
+mod stats;
 mod streams;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 use crate::args::{Cli, Command};
 use crate::output::Output;
 
 fn main() -> ExitCode {
-    let command = Cli::parse().command;
+    let command = Cli::of_process().command;
     match run(&command) {
         Ok(code) => code,
         // Whoever read the output has seen enough.
@@ -36,8 +36,11 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> io::Result<ExitCode> {
     let output = |format| Output::new(Box::new(io::stdout().lock()), format);
     match command {
-        Command::Conv { common, extractor } => conv::run(common, *extractor, output(common.format)),
+        Command::Conv { common, community_id } => {
+            conv::run(common, *community_id, output(common.format))
+        }
         Command::Streams { common, buffer } => streams::run(common, buffer, output(common.format)),
         Command::Log { common, buffer } => log::run(common, buffer, output(common.format)),
+        Command::Stats { common } => stats::run(common, output(common.format)),
     }
 }

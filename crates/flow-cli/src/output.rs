@@ -11,41 +11,74 @@ use crate::args::Format;
 ///
 /// The first error is kept and ends the run: a closed pipe has nobody who would read on.
 pub(crate) struct Output {
-    out: BufWriter<Box<dyn Write>>,
-    format: Format,
+    sink: Sink,
     error: Option<io::Error>,
 }
+
+enum Sink {
+    Text(Lines),
+    Json(Lines),
+    Csv(Box<Rows>),
+}
+
+type Lines = BufWriter<Box<dyn Write>>;
 
 /// Bytes collected before they are written.
 const BUFFER: usize = 64 << 10;
 
-/// A line, as both formats show it.
+/// A line, as every format shows it.
 pub(crate) trait Line: Serialize {
     /// Writes it for people, without the line's end.
     fn text(&self, out: &mut dyn Write) -> io::Result<()>;
+
+    /// Writes its fields in the order of the columns, for tables.
+    fn row(&self, row: &mut Rows) -> io::Result<()>;
 }
 
 impl Output {
     pub(crate) fn new(out: Box<dyn Write>, format: Format) -> Self {
-        Self { out: BufWriter::with_capacity(BUFFER, out), format, error: None }
+        let sink = match format {
+            Format::Text => Sink::Text(BufWriter::with_capacity(BUFFER, out)),
+            Format::Json => Sink::Json(BufWriter::with_capacity(BUFFER, out)),
+            Format::Csv => Sink::Csv(Box::new(Rows::new(out))),
+        };
+        Self { sink, error: None }
     }
 
     /// Writes the names of the columns, if this is for people.
     pub(crate) fn heading(&mut self, columns: fmt::Arguments<'_>) {
-        if self.format == Format::Text {
-            self.keep(|out| writeln!(out, "{columns}"));
-        }
+        self.keep(|sink| match sink {
+            Sink::Text(out) => writeln!(out, "{columns}"),
+            Sink::Json(_) | Sink::Csv(_) => Ok(()),
+        });
+    }
+
+    /// Writes the names of the columns, if this is a table.
+    pub(crate) fn columns(&mut self, columns: &[&str]) {
+        self.keep(|sink| match sink {
+            Sink::Text(_) | Sink::Json(_) => Ok(()),
+            Sink::Csv(rows) => {
+                columns.iter().try_for_each(|column| rows.field(column))?;
+                rows.end()
+            }
+        });
     }
 
     /// Writes a line.
     pub(crate) fn line(&mut self, line: &impl Line) {
-        let format = self.format;
-        self.keep(|out| {
-            match format {
-                Format::Json => serde_json::to_writer(&mut *out, line)?,
-                Format::Text => line.text(out)?,
+        self.keep(|sink| match sink {
+            Sink::Text(out) => {
+                line.text(out)?;
+                out.write_all(b"\n")
             }
-            out.write_all(b"\n")
+            Sink::Json(out) => {
+                serde_json::to_writer(&mut *out, line)?;
+                out.write_all(b"\n")
+            }
+            Sink::Csv(rows) => {
+                line.row(rows)?;
+                rows.end()
+            }
         });
     }
 
@@ -69,13 +102,72 @@ impl Output {
     /// As [`check`](Self::check).
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.check()?;
-        self.out.flush()
+        match &mut self.sink {
+            Sink::Text(out) | Sink::Json(out) => out.flush(),
+            Sink::Csv(rows) => rows.writer.flush(),
+        }
     }
 
-    fn keep(&mut self, write: impl FnOnce(&mut BufWriter<Box<dyn Write>>) -> io::Result<()>) {
+    fn keep(&mut self, write: impl FnOnce(&mut Sink) -> io::Result<()>) {
         if self.error.is_none() {
-            self.error = write(&mut self.out).err();
+            self.error = write(&mut self.sink).err();
         }
+    }
+}
+
+/// A table in the format of RFC 4180, but for its line ends, which are those of other text.
+pub(crate) struct Rows {
+    writer: csv::Writer<Box<dyn Write>>,
+    /// Fields of the row that has not ended.
+    fields: usize,
+    /// The bytes of a field, kept for their memory.
+    field: Vec<u8>,
+}
+
+impl Rows {
+    fn new(out: Box<dyn Write>) -> Self {
+        let writer = csv::WriterBuilder::new().buffer_capacity(BUFFER).from_writer(out);
+        Self { writer, fields: 0, field: Vec::new() }
+    }
+
+    /// Writes a field.
+    pub(crate) fn field(&mut self, value: impl fmt::Display) -> io::Result<()> {
+        self.written(|out| write!(out, "{value}"))
+    }
+
+    /// Writes a field, an empty one if there is no value.
+    pub(crate) fn optional(&mut self, value: Option<impl fmt::Display>) -> io::Result<()> {
+        match value {
+            Some(value) => self.field(value),
+            None => self.field(""),
+        }
+    }
+
+    /// Writes the field that `write` writes.
+    pub(crate) fn written(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.field.clear();
+        write(&mut self.field)?;
+        self.fields += 1;
+        self.writer.write_field(&self.field).map_err(io_error)
+    }
+
+    /// Ends the row, if it has a field.
+    pub(crate) fn end(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.fields) == 0 {
+            return Ok(());
+        }
+        self.writer.write_record(None::<&[u8]>).map_err(io_error)
+    }
+}
+
+/// The error of the writer below, whose kind says whether the pipe was closed.
+fn io_error(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        kind => io::Error::other(format!("{kind:?}")),
     }
 }
 

@@ -41,6 +41,11 @@ where
         }
     }
 
+    /// Leaves out a packet, so that the numbers of those behind it stay those of the capture.
+    pub(crate) fn pass_over(&mut self) {
+        self.engine.pass_over();
+    }
+
     /// Ends every flow; hands the events to `handle`.
     pub(crate) fn finish(
         &mut self,

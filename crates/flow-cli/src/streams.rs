@@ -13,7 +13,7 @@ use crate::anomaly::{AnomalyLine, side_name};
 use crate::args::{Buffer, Common};
 use crate::input::{self, Consumer, Skipped, Watched};
 use crate::key::Ends;
-use crate::output::{Hex, Line, Output, Shown};
+use crate::output::{Hex, Line, Output, Rows, Shown};
 use crate::sessions::{Session, Sessions};
 
 /// Gaps of a side that are listed; those behind them are counted only.
@@ -37,9 +37,29 @@ pub(crate) fn run(common: &Common, buffer: &Buffer, mut output: Output) -> io::R
         "{:>6} {:>24}    {:24} {:>12} {:>12} {:>12} {:9} sha256",
         "flow", "sender", "receiver", "bytes", "missing", "repeated", "end",
     ));
+    output.columns(&COLUMNS);
     let printer = Printer { output, digests: Default::default() };
-    input::run(&common.files, &skipped, &mut Streams { sessions: Sessions::new(driver), printer })
+    input::run(common, &skipped, &mut Streams { sessions: Sessions::new(driver), printer })
 }
+
+/// The columns of the table. Of the gaps of a side it has their number and their bytes.
+const COLUMNS: [&str; 15] = [
+    "flow",
+    "side",
+    "src",
+    "sport",
+    "dst",
+    "dport",
+    "bytes",
+    "sha256",
+    "gaps",
+    "gap_bytes",
+    "retransmitted_bytes",
+    "out_of_order_segments",
+    "overlap_conflicts",
+    "late_bytes",
+    "end",
+];
 
 struct Streams {
     sessions: Sessions<Watched<FiveTuple>, StreamOnly<Hasher>>,
@@ -254,5 +274,20 @@ impl Line for Stream<'_> {
             self.end.to_string(),
             self.sha256,
         )
+    }
+
+    fn row(&self, row: &mut Rows) -> io::Result<()> {
+        row.field(self.flow)?;
+        row.field(self.side)?;
+        self.ends.row(row)?;
+        row.field(self.bytes)?;
+        row.field(self.sha256)?;
+        row.field(self.gaps.len() as u64 + self.gaps_omitted)?;
+        row.field(self.missing)?;
+        row.field(self.retransmitted_bytes)?;
+        row.field(self.out_of_order_segments)?;
+        row.field(self.overlap_conflicts)?;
+        row.field(self.late_bytes)?;
+        row.field(self.end)
     }
 }

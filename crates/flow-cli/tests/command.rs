@@ -6,44 +6,10 @@ mod common;
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
-use common::{command, fixture, flow, flow_with_input};
+use common::{command, fixture, flow, flow_with_input, json, pcap, tcp};
 use serde_json::Value;
 
 const COMMANDS: [&str; 3] = ["conv", "streams", "log"];
-
-fn json(lines: &str) -> Vec<Value> {
-    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-/// A pcap file of these frames, a millisecond apart.
-fn pcap(link_type: u32, frames: &[&[u8]]) -> Vec<u8> {
-    let mut file = Vec::new();
-    for field in [0xa1b2_c3d4, 0x0004_0002, 0, 0, 262_144, link_type] {
-        file.extend(u32::to_le_bytes(field));
-    }
-    for (i, frame) in (0..).zip(frames) {
-        let len = u32::try_from(frame.len()).unwrap();
-        for field in [1_700_000_000, i * 1_000, len, len] {
-            file.extend(u32::to_le_bytes(field));
-        }
-        file.extend_from_slice(frame);
-    }
-    file
-}
-
-/// An IPv4 packet of TCP with this payload, for link type RAW. Checksums are not looked at.
-fn tcp(seq: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
-    let len = u16::try_from(40 + payload.len()).unwrap();
-    let mut packet = vec![0x45, 0];
-    packet.extend(len.to_be_bytes());
-    packet.extend([0, 0, 0, 0, 64, 6, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2]);
-    packet.extend([0x9c, 0x40, 0, 80]);
-    packet.extend(seq.to_be_bytes());
-    packet.extend(1u32.to_be_bytes());
-    packet.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
-    packet.extend_from_slice(payload);
-    packet
-}
 
 #[test]
 fn standard_input_is_a_file_too() {
@@ -115,12 +81,20 @@ fn capture_without_packets_says_so() {
 
 #[test]
 fn wrong_arguments() {
-    let wrong: [&[&str]; 8] = [
+    let wrong: [&[&str]; 16] = [
         &[],
         &["conv"],
         &["nonsense", "-"],
         &["conv", "--format", "xml", "-"],
+        &["stats"],
+        &["stats", "--max-buffer", "1", "-"],
         &["streams", "--extractor", "ip-pair", "-"],
+        &["log", "--extractor", "mac-pair", "-"],
+        &["conv", "--format", "csv", "--anomalies", "-"],
+        &["streams", "--format", "csv", "--anomalies", "-"],
+        &["streams", "--on-overflow", "panic", "-"],
+        &["stats", "--filter", "tcp portt 80", "-"],
+        &["log", "--reset-linger", "NaN", "-"],
         &["log", "--max-flows", "0", "-"],
         &["conv", "--idle-timeout", "-1", "-"],
         &["conv", "--idle-timeout", "soon", "-"],
@@ -133,8 +107,23 @@ fn wrong_arguments() {
 }
 
 #[test]
+fn wrong_arguments_are_explained() {
+    let check = |arguments: &[&str], words: &str| {
+        let stderr = flow(arguments).stderr;
+        assert!(stderr.contains(words), "{stderr}");
+    };
+    check(&["conv", "--idle-timeout", "-1", "-"], "time does not go back");
+    check(&["conv", "--close-linger", "soon", "-"], "not a number of seconds, such as 30 or 0.5");
+    check(&["log", "--extractor", "ip-pair", "-"], "they need `--extractor five-tuple`");
+    check(
+        &["conv", "--format", "csv", "--anomalies", "-"],
+        "`--anomalies` needs another `--format`",
+    );
+}
+
+#[test]
 fn help_and_version() {
-    for command in COMMANDS {
+    for command in COMMANDS.into_iter().chain(["stats"]) {
         let output = flow(&[command, "--help"]);
         assert_eq!(output.code, 0);
         assert!(output.stdout.contains("--max-flows"));
@@ -155,7 +144,7 @@ fn closed_pipe_ends_quietly() {
     let frames: Vec<&[u8]> = frames.iter().map(Vec::as_slice).collect();
     let capture = std::env::temp_dir().join(format!("flow-cli-pipe-{}.pcap", std::process::id()));
     std::fs::write(&capture, pcap(101, &frames)).unwrap();
-    for format in ["text", "json"] {
+    for format in ["text", "json", "csv"] {
         let mut child = command(&["conv", "--format", format, capture.to_str().unwrap()])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -250,4 +239,28 @@ fn table_of_one_flow_evicts() {
     let lines = json(&output.stdout);
     assert!(lines.iter().any(|line| line["reason"] == "evicted"));
     assert!(lines.iter().any(|line| line["kind"] == "flow_table_eviction_pressure"));
+}
+
+#[test]
+fn community_ids() {
+    let conv = |file: &str, options: &[&str]| {
+        let file = fixture(file);
+        json(&flow(&[&["conv", "--format", "json"], options, &[file.as_str()]].concat()).stdout)
+    };
+    let check = |file: &str, options: &[&str], expected: Option<&str>| {
+        assert_eq!(conv(file, options)[0]["community_id"].as_str(), expected);
+    };
+    // SHA-1 of seed, addresses, protocol and ports, computed by other means.
+    let udp = "1:k2uSKQmZjrnu5vj8JRewjN9H9Rc=";
+    check("dns_udp.pcap", &["--community-id"], Some(udp));
+    check("dns_udp.pcap", &["--community-id=0"], Some(udp));
+    check("dns_udp.pcap", &["--community-id=1"], Some("1:npr3s+WmMqbr7N/qn1CrCl5d0gE="));
+    check("dns_udp.pcap", &[], None);
+    check("icmp_echo.pcap", &["--community-id"], Some("1:YcMyyWJfhc95EW1GfXt6jlZ3DiQ="));
+    check("dns_udp.pcap", &["--community-id", "--extractor", "ip-pair"], None);
+
+    let file = fixture("dns_udp.pcap");
+    let table = flow(&["conv", "--format", "csv", "--community-id", &file]).stdout;
+    let mut lines = table.lines().map(|line| line.rsplit(',').next().unwrap());
+    assert_eq!((lines.next(), lines.next()), (Some("community_id"), Some(udp)));
 }

@@ -33,14 +33,14 @@ pub(super) struct Sent<'a> {
 #[derive(Serialize)]
 pub(super) struct Entry<'a> {
     pub(super) ts: Shown<Timestamp>,
-    frame: u64,
-    first_frame: u64,
+    pub(super) frame: u64,
+    pub(super) first_frame: u64,
     pub(super) flow: u64,
     #[serde(flatten)]
     pub(super) ends: Ends,
     pub(super) side: &'static str,
     pub(super) proto: &'static str,
-    r#type: &'static str,
+    pub(super) r#type: &'static str,
     #[serde(flatten)]
     pub(super) message: Message<'a>,
 }

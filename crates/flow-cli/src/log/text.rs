@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::fields::{Chain, ClientHello, Dns, Entry, Message, Request, Response, ServerHello};
-use crate::output::{Escaped, Line, duration, moment};
+use crate::output::{Escaped, Line, Rows, duration, moment};
 
 /// Answers of a DNS response that are shown.
 const MAX_ANSWERS: usize = 4;
@@ -20,6 +20,25 @@ impl Line for Entry<'_> {
             self.ends.destination(),
             self.proto,
         )?;
+        self.summary(out)
+    }
+
+    fn row(&self, row: &mut Rows) -> io::Result<()> {
+        row.field(self.ts)?;
+        row.field(self.frame)?;
+        row.field(self.first_frame)?;
+        row.field(self.flow)?;
+        self.ends.row(row)?;
+        row.field(self.side)?;
+        row.field(self.proto)?;
+        row.field(self.r#type)?;
+        row.written(|out| self.summary(out))
+    }
+}
+
+impl Entry<'_> {
+    /// The message in a few words.
+    fn summary(&self, out: &mut dyn Write) -> io::Result<()> {
         match &self.message {
             Message::Request(request) => self::request(request, out),
             Message::Response(response) => self::response(response, out),

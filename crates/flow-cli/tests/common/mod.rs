@@ -6,6 +6,8 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
+
 pub(crate) struct Output {
     pub(crate) stdout: String,
     pub(crate) stderr: String,
@@ -15,6 +17,18 @@ pub(crate) struct Output {
 /// The folder of the fixtures.
 pub(crate) fn fixtures() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
+}
+
+/// The path of every capture among the fixtures.
+pub(crate) fn captures() -> Vec<String> {
+    let files = std::fs::read_dir(fixtures()).unwrap().map(|entry| entry.unwrap().path());
+    let mut captures: Vec<_> = files
+        .map(|path| path.to_str().unwrap().to_owned())
+        .filter(|path| !path.ends_with(".expected.json"))
+        .collect();
+    captures.sort();
+    assert!(captures.len() > 20);
+    captures
 }
 
 /// The path of a fixture as an argument.
@@ -53,4 +67,39 @@ pub(crate) fn flow_with_input(arguments: &[&str], input: &[u8]) -> Output {
         stderr: String::from_utf8(output.stderr).unwrap(),
         code: output.status.code().unwrap(),
     }
+}
+
+/// The lines of an output in JSON.
+pub(crate) fn json(lines: &str) -> Vec<Value> {
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// A pcap file of these frames, a millisecond apart.
+pub(crate) fn pcap(link_type: u32, frames: &[&[u8]]) -> Vec<u8> {
+    let mut file = Vec::new();
+    for field in [0xa1b2_c3d4, 0x0004_0002, 0, 0, 262_144, link_type] {
+        file.extend(u32::to_le_bytes(field));
+    }
+    for (i, frame) in (0..).zip(frames) {
+        let len = u32::try_from(frame.len()).unwrap();
+        for field in [1_700_000_000, i * 1_000, len, len] {
+            file.extend(u32::to_le_bytes(field));
+        }
+        file.extend_from_slice(frame);
+    }
+    file
+}
+
+/// An IPv4 packet of TCP with this payload, for link type RAW. Checksums are not looked at.
+pub(crate) fn tcp(seq: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(40 + payload.len()).unwrap();
+    let mut packet = vec![0x45, 0];
+    packet.extend(len.to_be_bytes());
+    packet.extend([0, 0, 0, 0, 64, 6, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2]);
+    packet.extend([0x9c, 0x40, 0, 80]);
+    packet.extend(seq.to_be_bytes());
+    packet.extend(1u32.to_be_bytes());
+    packet.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
+    packet.extend_from_slice(payload);
+    packet
 }
