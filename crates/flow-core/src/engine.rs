@@ -37,24 +37,16 @@ pub(crate) struct Engine<E: FlowExtractor, S> {
     eviction: Eviction,
     evicted_in_tick: u64,
     next_id: u64,
-    /// Empty but while a batch is handled.
-    batch: Vec<Prepared<E::Key>>,
 }
 
 pub(crate) type Init<K, S> = Box<dyn FnMut(&K) -> S + Send>;
 pub(crate) type IdleTimeout<K> = Box<dyn Fn(&K, Option<L4Proto>) -> Option<Duration> + Send + Sync>;
 
-/// A packet of a batch, decoded ahead.
-struct Prepared<K> {
-    extracted: Option<Extracted<K>>,
-    hash: u32,
-}
-
 /// Packets of a batch that are decoded before the first of them is handled.
 ///
 /// Rationale: a load from memory takes as long as a dozen packets; twice as many keep the memory
 /// busy, and their entries and frames fit the first-level cache.
-const BATCH: usize = 32;
+const BATCH: usize = 16;
 
 /// Packets in fragments, inside of each other, that are put together for one frame.
 ///
@@ -91,7 +83,6 @@ impl<E: FlowExtractor, S> Engine<E, S> {
             eviction: Eviction::default(),
             evicted_in_tick: 0,
             next_id: 0,
-            batch: Vec::new(),
             config,
         }
     }
@@ -116,7 +107,8 @@ impl<E: FlowExtractor, S> Engine<E, S> {
         match &self.extractor.extract(view) {
             Some(extracted) => {
                 let hash = self.table.hash(&extracted.key);
-                self.handle(&arrival, hash, extracted, sink);
+                let slot = self.table.find(hash, &extracted.key);
+                self.handle(&arrival, hash, slot, extracted, sink);
             }
             None => self.without_flow(&arrival, sink),
         }
@@ -127,27 +119,30 @@ impl<E: FlowExtractor, S> Engine<E, S> {
         views: &[PacketView<'_>],
         sink: &mut T,
     ) {
-        let mut batch = std::mem::take(&mut self.batch);
-        for views in views.chunks(BATCH) {
-            batch.clear();
-            for view in views {
-                let extracted = self.extractor.extract(*view);
-                let hash = extracted.as_ref().map_or(0, |found| self.table.hash(&found.key));
-                batch.push(Prepared { extracted, hash });
-            }
-            for prepared in &batch {
-                self.table.prefetch(prepared.hash);
-            }
-            for (view, prepared) in views.iter().zip(&batch) {
-                let arrival = self.arrive(*view, sink);
-                match &prepared.extracted {
-                    Some(extracted) => self.handle(&arrival, prepared.hash, extracted, sink),
-                    None => self.without_flow(&arrival, sink),
+        views.chunks(BATCH).for_each(|views| self.track_few(views, sink));
+    }
+
+    /// At most [`BATCH`] packets: decodes them all, asks for the memory of their flows, and only
+    /// then handles them.
+    #[inline(never)]
+    fn track_few<T: FlowSink<E::Key, S>>(&mut self, views: &[PacketView<'_>], sink: &mut T) {
+        // An array of the stack, as it is filled in place: what an extractor gives is large.
+        let found: [Option<Extracted<E::Key>>; BATCH] =
+            std::array::from_fn(|at| self.extractor.extract(*views.get(at)?));
+        let hashes: [u32; BATCH] = std::array::from_fn(|at| {
+            found.get(at).and_then(Option::as_ref).map_or(0, |found| self.table.hash(&found.key))
+        });
+        let slots = hashes.map(|hash| self.table.foresee(hash));
+        for (((view, found), hash), slot) in views.iter().zip(&found).zip(hashes).zip(slots) {
+            let arrival = self.arrive(*view, sink);
+            match found {
+                Some(extracted) => {
+                    let slot = self.table.find_foreseen(slot, hash, &extracted.key);
+                    self.handle(&arrival, hash, slot, extracted, sink);
                 }
+                None => self.without_flow(&arrival, sink),
             }
         }
-        batch.clear();
-        self.batch = batch;
     }
 
     /// Moves the packet clock to `now` if it is behind, and looks at the timeouts.
@@ -192,11 +187,11 @@ impl<E: FlowExtractor, S> Engine<E, S> {
         &mut self,
         arrival: &Arrival<'_>,
         hash: u32,
+        slot: Option<u32>,
         extracted: &Extracted<E::Key>,
         sink: &mut T,
     ) {
         let payload_len = arrival.payload_len(extracted);
-        let slot = self.table.find(hash, &extracted.key);
         if let Some(at) = slot
             && let Some(flow) = self.table.get_mut(at)
         {
@@ -213,8 +208,8 @@ impl<E: FlowExtractor, S> Engine<E, S> {
                 flow.touched = arrival.elapsed;
                 flow.count(side, arrival.wire_len, arrival.ts, payload_len);
                 if let Some(info) = &extracted.tcp {
-                    flow.history.note(side, if payload_len > 0 { b'D' } else { b'A' });
-                    if info.window == 0 && payload_len == 0 {
+                    flow.history.note_data_or_ack(side, payload_len > 0);
+                    if (info.window == 0) & (payload_len == 0) {
                         flow.history.note(side, b'W');
                     }
                 }
@@ -359,7 +354,8 @@ impl<E: FlowExtractor, S> Engine<E, S> {
             Some(mut extracted) => {
                 extracted.encapsulation = whole.encapsulation.around(extracted.encapsulation);
                 let hash = self.table.hash(&extracted.key);
-                self.handle(&arrival, hash, &extracted, sink);
+                let slot = self.table.find(hash, &extracted.key);
+                self.handle(&arrival, hash, slot, &extracted, sink);
             }
             None => self.look_for_fragment(&arrival, whole.encapsulation, depth + 1, sink),
         }

@@ -162,14 +162,18 @@ impl L4Proto {
 
     /// The protocol number of an IP header.
     #[must_use]
+    #[inline]
     pub const fn number(self) -> u8 {
+        // Apart from the others, which then come from a table instead of a jump.
+        if let Self::Other(number) = self {
+            return number;
+        }
         match self {
             Self::Icmp => 1,
             Self::Tcp => 6,
             Self::Udp => 17,
             Self::Icmpv6 => 58,
-            Self::Sctp => 132,
-            Self::Other(number) => number,
+            Self::Sctp | Self::Other(_) => 132,
         }
     }
 }

@@ -63,10 +63,17 @@ impl History {
     #[inline]
     pub(crate) fn note(&mut self, side: FlowSide, letter: u8) {
         let Some(number) = number_of(letter) else { return };
-        let code = match side {
-            FlowSide::Initiator => number,
-            FlowSide::Responder => number + 16,
-        };
+        let code = number + 16 * u32::from(side == FlowSide::Responder);
+        if self.seen & 1 << code == 0 {
+            self.add(code);
+        }
+    }
+
+    /// Notes payload, or a pure ACK.
+    #[inline]
+    pub(crate) fn note_data_or_ack(&mut self, side: FlowSide, is_data: bool) {
+        // `D` stands behind `A` in the alphabet, so that this needs no branch.
+        let code = 2 + u32::from(is_data) + 16 * u32::from(side == FlowSide::Responder);
         if self.seen & 1 << code == 0 {
             self.add(code);
         }

@@ -64,23 +64,31 @@ impl<K: Eq + Hash, S> FlowTable<K, S> {
     #[inline]
     pub(crate) fn find(&self, hash: u32, key: &K) -> Option<u32> {
         let same = |entry: &IndexSlot| {
-            entry.hash == hash
-                && self.get(entry.slot).is_some_and(|flow| {
-                    // The rest of the entry is wanted next.
-                    prefetch(flow);
-                    flow.key == *key
-                })
+            entry.hash == hash && self.get(entry.slot).is_some_and(|flow| flow.key == *key)
         };
         self.index.find(spread(hash), same).map(|entry| entry.slot)
     }
 
-    /// Asks for the memory of the flow that has this hash, if there is one, ahead of its use.
+    /// The slot that a flow with this hash is most likely in, whose memory is asked for, or one
+    /// that there is not.
     #[inline]
-    pub(crate) fn prefetch(&self, hash: u32) {
-        let entry = self.index.find(spread(hash), |entry| entry.hash == hash);
-        if let Some(flow) = entry.and_then(|entry| self.get(entry.slot)) {
+    pub(crate) fn foresee(&self, hash: u32) -> u32 {
+        let found = self.index.find(spread(hash), |entry| entry.hash == hash);
+        let slot = found.map_or(u32::MAX, |entry| entry.slot);
+        if let Some(flow) = self.get(slot) {
             prefetch(flow);
         }
+        slot
+    }
+
+    /// [`find`](Self::find) with a look at a [foreseen](Self::foresee) slot first. The table may
+    /// have changed since.
+    #[inline]
+    pub(crate) fn find_foreseen(&self, slot: u32, hash: u32, key: &K) -> Option<u32> {
+        if self.get(slot).is_some_and(|flow| flow.key == *key) {
+            return Some(slot);
+        }
+        self.find(hash, key)
     }
 
     #[inline]

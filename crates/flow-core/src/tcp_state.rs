@@ -1,5 +1,7 @@
 mod judge;
 
+use std::hint::select_unpredictable;
+
 use self::judge::Judge;
 use crate::flow::Details;
 use crate::{FlowSide, FlowState, RejectReason, SegmentOddity, TcpFlags, TcpInfo, seq_before};
@@ -257,34 +259,32 @@ impl Tcp {
     /// which would do the same with this one.
     #[inline(always)]
     pub(crate) fn continues(&mut self, side: FlowSide, info: &TcpInfo, len: u32) -> bool {
-        const ANY: u16 = FIN | STRAY | CANDIDATE | RESET;
-        const NEEDED: u16 = SENT | ACKED;
-        let [a, b] = &mut self.ends;
-        let (mine, peer) = match side {
-            FlowSide::Initiator => (a, b),
-            FlowSide::Responder => (b, a),
-        };
+        const NONE: u16 = FIN | STRAY | CANDIDATE | RESET;
+        const BOTH: u16 = SENT | ACKED;
+        let peer = *self.end(side.other());
+        let mine = self.end_mut(side);
         let control = TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST | TcpFlags::ACK;
-        if info.flags & control != TcpFlags::ACK
-            || (mine.flags | peer.flags) & ANY != 0
-            || mine.flags & peer.flags & NEEDED != NEEDED
-            || info.seq != mine.next
-            || info.ack.wrapping_sub(mine.acked) > peer.next.wrapping_sub(mine.acked)
-            || info.ttl != mine.ttl
-            || info.options.signed
-        {
+        let (value, has_value) = match info.options.timestamps {
+            Some((value, _)) => (value, mine.has(TIMESTAMPS)),
+            None => (mine.ts_recent, false),
+        };
+        // One branch that is nearly always taken, instead of several; which side sends, and what,
+        // is as good as random from packet to packet.
+        let usual = (info.flags & control == TcpFlags::ACK)
+            & ((mine.flags | peer.flags) & NONE == 0)
+            & (mine.flags & peer.flags & BOTH == BOTH)
+            & (info.seq == mine.next)
+            & (info.ack.wrapping_sub(mine.acked) <= peer.next.wrapping_sub(mine.acked))
+            & (info.ttl == mine.ttl)
+            & !info.options.signed
+            & !(has_value & seq_before(value, mine.ts_recent));
+        if !usual {
             return false;
         }
-        if let (true, Some((value, _))) = (mine.has(TIMESTAMPS), info.options.timestamps) {
-            if seq_before(value, mine.ts_recent) {
-                return false;
-            }
-            // RFC 7323 section 4.3: only what is next in line moves the timestamp.
-            if !seq_before(peer.acked, info.seq) {
-                mine.ts_recent = value;
-            }
-        }
-        mine.window = mine.window.max(mine.scaled(info, peer));
+        // RFC 7323 section 4.3: only what is next in line moves the timestamp.
+        let moves = has_value & !seq_before(peer.acked, info.seq);
+        mine.ts_recent = select_unpredictable(moves, value, mine.ts_recent);
+        mine.window = mine.window.max(mine.scaled(info, &peer));
         mine.acked = info.ack;
         mine.next = info.seq.wrapping_add(len);
         true

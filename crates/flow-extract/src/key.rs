@@ -185,7 +185,7 @@ impl fmt::Debug for Endpoint {
 ///
 /// Made by [`FiveTuple`](crate::FiveTuple), which decides which endpoint is `a`: the lower one if
 /// it is bidirectional, the sender if it is directional.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct FiveTupleKey {
     /// Transport protocol.
     pub proto: L4Proto,
@@ -202,6 +202,22 @@ impl FiveTupleKey {
         has_ports(self.proto) && (self.a.port() == port || self.b.port() == port)
     }
 }
+
+/// One branch instead of one per field: a lookup in the flow table nearly always finds its key.
+impl PartialEq for FiveTupleKey {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        let differ = |x: &Endpoint, y: &Endpoint| {
+            (x.high ^ y.high)
+                | (x.low ^ y.low)
+                | u64::from(x.port ^ y.port)
+                | u64::from(x.family as u8 ^ y.family as u8)
+        };
+        (differ(&self.a, &other.a) | differ(&self.b, &other.b) == 0) & (self.proto == other.proto)
+    }
+}
+
+impl Eq for FiveTupleKey {}
 
 /// Two words for IPv4 and five for IPv6 instead of the 40 single bytes of a derived
 /// implementation: the key is hashed once per packet.
