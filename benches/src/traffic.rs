@@ -3,12 +3,10 @@ use flow::{FlowSide, PacketView, TcpFlags, Timestamp};
 /// Payload of a full TCP segment with timestamps in an Ethernet frame.
 pub const MSS: u16 = 1448;
 
-/// A frame whose sequence number can be changed.
+/// A frame as it was captured.
 #[derive(Clone, Debug)]
 pub struct Frame {
     bytes: Vec<u8>,
-    /// Where the TCP sequence number stands.
-    seq: usize,
 }
 
 impl Frame {
@@ -17,9 +15,37 @@ impl Frame {
     pub fn view(&self, micros: u64) -> PacketView<'_> {
         PacketView::new(&self.bytes, Timestamp::from_nanos((BEGINNING + micros) * 1_000))
     }
+}
 
-    fn set_seq(&mut self, seq: u32) {
-        self.bytes[self.seq..self.seq + 4].copy_from_slice(&seq.to_be_bytes());
+/// What the packets of a flow travel in.
+#[derive(Clone, Copy, Debug)]
+pub enum Network {
+    /// IPv4 in Ethernet.
+    Ipv4,
+    /// IPv4 in Ethernet with an 802.1Q tag.
+    Tagged,
+    /// IPv6 in Ethernet.
+    Ipv6,
+}
+
+impl Network {
+    /// The number of one flow among those that travel in this.
+    #[must_use]
+    pub const fn flow(self, index: u32) -> u32 {
+        let (tens, kind) = match self {
+            Self::Ipv6 => (index, 0),
+            Self::Tagged => (index, 1),
+            Self::Ipv4 => (index / 8, 2 + index % 8),
+        };
+        tens.wrapping_mul(10).wrapping_add(kind)
+    }
+
+    const fn of(flow: u32) -> Self {
+        match flow % 10 {
+            0 => Self::Ipv6,
+            1 => Self::Tagged,
+            _ => Self::Ipv4,
+        }
     }
 }
 
@@ -34,14 +60,18 @@ pub fn tcp(
 ) -> Frame {
     const TIMESTAMPS: [u8; 12] = [1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 1];
     let mut bytes = headers(flow, side, TCP, 20 + TIMESTAMPS.len() + payload.len());
-    let ports = ports(flow, side, 80);
-    let at = bytes.len() + 4;
-    bytes.extend(ports.into_iter().flat_map(u16::to_be_bytes));
+    bytes.extend(ports(flow, side, 80).into_iter().flat_map(u16::to_be_bytes));
     bytes.extend([seq, ack].into_iter().flat_map(u32::to_be_bytes));
     bytes.extend([0x80, flags.bits(), 0xff, 0xff, 0, 0, 0, 0]);
     bytes.extend(TIMESTAMPS);
     bytes.extend_from_slice(payload);
-    Frame { bytes, seq: at }
+    Frame { bytes }
+}
+
+/// The first segment of a connection.
+#[must_use]
+pub fn syn(flow: u32) -> Frame {
+    tcp(flow, FlowSide::Initiator, [0, 0], TcpFlags::SYN, &[])
 }
 
 /// A datagram that `side` of flow number `flow` sends.
@@ -52,7 +82,7 @@ pub fn udp(flow: u32, side: FlowSide, payload: &[u8]) -> Frame {
     let [from, to] = ports(flow, side, 9_000);
     bytes.extend([from, to, low_half(length), 0].into_iter().flat_map(u16::to_be_bytes));
     bytes.extend_from_slice(payload);
-    Frame { bytes, seq: 0 }
+    Frame { bytes }
 }
 
 /// Packets of 1,000 flows: six in ten are full segments, three acknowledgments, one a datagram.
@@ -71,37 +101,30 @@ pub fn mix(packets: u32) -> Vec<Frame> {
     (0..packets).map(packet).collect()
 }
 
-/// Connections that take turns, each sending its next segment, without end.
-#[derive(Debug)]
-pub struct RoundRobin {
-    frames: Vec<Frame>,
-    len: u32,
-    turn: usize,
-    seq: u32,
-    micros: u64,
-}
-
-impl RoundRobin {
-    /// So many connections, whose segments have `len` bytes of payload.
-    #[must_use]
-    pub fn new(flows: u32, len: u16) -> Self {
-        let payload = vec![b'.'; len.into()];
-        let frame = |flow| tcp(flow, FlowSide::Initiator, [0, 1], TcpFlags::ACK, &payload);
-        let frames = (0..flows).map(frame).collect();
-        Self { frames, len: len.into(), turn: 0, seq: 0, micros: 0 }
-    }
-
-    /// The next packet, a microsecond after the one before.
-    pub fn next_view(&mut self) -> PacketView<'_> {
-        if self.turn == self.frames.len() {
-            self.turn = 0;
-            self.seq = self.seq.wrapping_add(self.len);
-        }
-        let frame = &mut self.frames[self.turn];
-        frame.set_seq(self.seq);
-        self.turn += 1;
-        self.micros += 1;
-        frame.view(self.micros)
+/// Packet `number` of connections that come and go, so many at once: each has ten packets, from
+/// its handshake to its FINs, the next one takes its place, and neighbours are at different
+/// points of theirs.
+#[must_use]
+pub fn conversations(number: u64, at_once: u32) -> Frame {
+    const REQUEST: &[u8] = &[b'q'; 100];
+    const RESPONSE: &[u8] = &[b'r'; 400];
+    let place = number % u64::from(at_once);
+    let turn = number / u64::from(at_once) + place % 10;
+    let flow = (turn / 10) * u64::from(at_once) + place;
+    let flow = u32::try_from(flow % u64::from(u32::MAX)).unwrap_or_default();
+    let (client, server) = (FlowSide::Initiator, FlowSide::Responder);
+    let (ack, fin) = (TcpFlags::ACK, TcpFlags::FIN | TcpFlags::ACK);
+    match turn % 10 {
+        0 => syn(flow),
+        1 => tcp(flow, server, [0, 1], TcpFlags::SYN | TcpFlags::ACK, &[]),
+        2 => tcp(flow, client, [1, 1], ack, &[]),
+        3 => tcp(flow, client, [1, 1], ack, REQUEST),
+        4 => tcp(flow, server, [1, 101], ack, RESPONSE),
+        5 => tcp(flow, client, [101, 401], ack, REQUEST),
+        6 => tcp(flow, server, [401, 201], ack, RESPONSE),
+        7 => tcp(flow, client, [201, 801], fin, &[]),
+        8 => tcp(flow, server, [801, 202], fin, &[]),
+        _ => tcp(flow, client, [202, 802], ack, &[]),
     }
 }
 
@@ -133,8 +156,8 @@ pub fn http_keep_alive(requests: u32) -> Vec<Frame> {
 /// Everything below the transport header.
 fn headers(flow: u32, side: FlowSide, proto: u8, payload: usize) -> Vec<u8> {
     let mut bytes = vec![0x02, 0, 0, 0, 0, 1, 0x02, 0, 0, 0, 0, 2];
-    let kind = flow % 10;
-    if kind == 1 {
+    let network = Network::of(flow);
+    if matches!(network, Network::Tagged) {
         bytes.extend([0x81, 0x00, 0x00, 0x0a]);
     }
     // Hosts 10.0.0.0 and up, or 2001:db8::a00:0 and up, in front of one server.
@@ -142,7 +165,7 @@ fn headers(flow: u32, side: FlowSide, proto: u8, payload: usize) -> Vec<u8> {
     if side == FlowSide::Responder {
         addresses.reverse();
     }
-    if kind == 0 {
+    if matches!(network, Network::Ipv6) {
         bytes.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
         bytes.extend(low_half(payload).to_be_bytes());
         bytes.extend([proto, 64]);
@@ -175,21 +198,50 @@ const BEGINNING: u64 = 1_767_225_600_000_000;
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use flow::extract::FiveTuple;
     use flow::http::HttpParser;
-    use flow::{FlowSessionDriver, FlowTracker, SessionEvent};
+    use flow::{EndReason, FlowEvent, FlowExtractor, FlowSessionDriver, FlowTracker, SessionEvent};
 
     use super::*;
 
     #[test]
-    fn round_robin_is_one_flow_a_connection() {
-        let mut packets = RoundRobin::new(1_000, 100);
+    fn conversations_begin_and_end() {
         let mut tracker = FlowTracker::new(FiveTuple::bidirectional());
-        for _ in 0..3_000 {
-            tracker.track(packets.next_view()).for_each(drop);
+        let mut reasons = Vec::new();
+        for number in 0..10_000 {
+            for event in tracker.track(conversations(number, 100).view(number)) {
+                assert!(!matches!(event, FlowEvent::Ended { .. }), "lingers for seconds");
+            }
         }
-        assert_eq!(tracker.flow_count(), 1_000);
-        assert!(tracker.flows().all(|flow| flow.stats().payload_bytes_initiator == 300));
+        for event in tracker.finish() {
+            if let FlowEvent::Ended { reason, .. } = event {
+                reasons.push(reason);
+            }
+        }
+        // A tenth of those at the beginning are whole, and so are a tenth of those at the end.
+        assert_eq!(reasons.len(), 1_090);
+        let whole = reasons.iter().filter(|reason| **reason == EndReason::Fin).count();
+        assert!(whole >= 910, "{whole}");
+    }
+
+    #[test]
+    fn a_network_has_flows_of_its_own() {
+        let key = |network: Network, index| {
+            let extracted = FiveTuple::bidirectional().extract(syn(network.flow(index)).view(0));
+            extracted.expect("a flow").key
+        };
+        let mut keys = HashSet::new();
+        for index in 0..1_000 {
+            assert!(key(Network::Ipv6, index).a.ip().is_ipv6());
+            for network in [Network::Ipv4, Network::Tagged] {
+                assert!(key(network, index).a.ip().is_ipv4());
+            }
+            for network in [Network::Ipv4, Network::Tagged, Network::Ipv6] {
+                assert!(keys.insert(key(network, index)), "{network:?} {index}");
+            }
+        }
     }
 
     #[test]
