@@ -1,5 +1,8 @@
 //! What happens to a packet in the tracker.
 
+use std::cell::Cell;
+use std::hint::black_box;
+use std::iter::successors;
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -42,11 +45,21 @@ pub(crate) struct Engine<E: FlowExtractor, S> {
 pub(crate) type Init<K, S> = Box<dyn FnMut(&K) -> S + Send>;
 pub(crate) type IdleTimeout<K> = Box<dyn Fn(&K, Option<L4Proto>) -> Option<Duration> + Send + Sync>;
 
+/// A packet of a batch, decoded ahead.
+struct Ahead<'a, K> {
+    view: PacketView<'a>,
+    extracted: Option<&'a Extracted<K>>,
+    hash: u32,
+    /// Where its flow most likely is, once that was looked up.
+    slot: Cell<u32>,
+    later: Option<&'a Self>,
+}
+
 /// Packets of a batch that are decoded before the first of them is handled.
 ///
 /// Rationale: a load from memory takes as long as a dozen packets; twice as many keep the memory
 /// busy, and their entries and frames fit the first-level cache.
-const BATCH: usize = 16;
+const BATCH: usize = 32;
 
 /// Packets in fragments, inside of each other, that are put together for one frame.
 ///
@@ -119,25 +132,51 @@ impl<E: FlowExtractor, S> Engine<E, S> {
         views: &[PacketView<'_>],
         sink: &mut T,
     ) {
-        views.chunks(BATCH).for_each(|views| self.track_few(views, sink));
+        views.chunks(BATCH).for_each(|views| self.decode(views, None, sink));
     }
 
-    /// At most [`BATCH`] packets: decodes them all, asks for the memory of their flows, and only
-    /// then handles them.
+    /// Decodes the last of some packets, then those before it, and handles them all, with `later`
+    /// ones, when there are none left.
+    ///
+    /// What was decoded stays where it was written, in the frame of a call: an array of them would
+    /// be filled by copies, each of which waits for the writes in pieces to get through.
     #[inline(never)]
-    fn track_few<T: FlowSink<E::Key, S>>(&mut self, views: &[PacketView<'_>], sink: &mut T) {
-        // An array of the stack, as it is filled in place: what an extractor gives is large.
-        let found: [Option<Extracted<E::Key>>; BATCH] =
-            std::array::from_fn(|at| self.extractor.extract(*views.get(at)?));
-        let hashes: [u32; BATCH] = std::array::from_fn(|at| {
-            found.get(at).and_then(Option::as_ref).map_or(0, |found| self.table.hash(&found.key))
-        });
-        let slots = hashes.map(|hash| self.table.foresee(hash));
-        for (((view, found), hash), slot) in views.iter().zip(&found).zip(hashes).zip(slots) {
-            let arrival = self.arrive(*view, sink);
-            match found {
+    fn decode<T: FlowSink<E::Key, S>>(
+        &mut self,
+        views: &[PacketView<'_>],
+        later: Option<&Ahead<'_, E::Key>>,
+        sink: &mut T,
+    ) {
+        let Some((&view, earlier)) = views.split_last() else {
+            self.handle_ahead(later, sink);
+            return;
+        };
+        let extracted = &self.extractor.extract(view);
+        let extracted = extracted.as_ref();
+        let hash = extracted.map_or(0, |extracted| self.table.hash(&extracted.key));
+        let ahead = Ahead { view, extracted, hash, slot: Cell::new(0), later };
+        self.decode(earlier, Some(&ahead), sink);
+    }
+
+    /// Asks for the memory of the flows of all these packets, and only then handles the first.
+    fn handle_ahead<T: FlowSink<E::Key, S>>(
+        &mut self,
+        first: Option<&Ahead<'_, E::Key>>,
+        sink: &mut T,
+    ) {
+        // Each in a loop of its own, which the processor runs through without waiting: the fewer
+        // instructions are between two loads, the more of them are under way at once. Loads, as
+        // prefetches are dropped or stopped for where they would have to look up a page.
+        let packets = || successors(first, |ahead| ahead.later);
+        black_box(packets().fold(0, |all, ahead| all ^ self.table.touch(ahead.hash)));
+        packets().for_each(|ahead| ahead.slot.set(self.table.foresee(ahead.hash)));
+        black_box(packets().fold(0, |all, ahead| all ^ self.table.touch_slot(ahead.slot.get())));
+        for ahead in packets() {
+            let arrival = self.arrive(ahead.view, sink);
+            match ahead.extracted {
                 Some(extracted) => {
-                    let slot = self.table.find_foreseen(slot, hash, &extracted.key);
+                    let hash = ahead.hash;
+                    let slot = self.table.find_foreseen(ahead.slot.get(), hash, &extracted.key);
                     self.handle(&arrival, hash, slot, extracted, sink);
                 }
                 None => self.without_flow(&arrival, sink),
@@ -155,6 +194,7 @@ impl<E: FlowExtractor, S> Engine<E, S> {
         self.tell_of_evictions(sink);
         let mut slots: Vec<_> = self.table.slots().map(|(slot, flow)| (flow.id, slot)).collect();
         slots.sort_unstable();
+        self.table.forget_keys();
         for (_, slot) in slots {
             let closed = self.table.get(slot).and_then(Flow::closed);
             self.end(slot, closed.unwrap_or(EndReason::EndOfInput), self.clock.now(), sink);

@@ -14,6 +14,8 @@ pub trait FlowExtractor: Send + Sync + 'static {
     type Key: Eq + Hash + Clone + Send + Sync + 'static;
 
     /// The flow of this packet, or `None` if it has none.
+    ///
+    /// Of a batch, packets are decoded before those in front of them are handled, in any order.
     fn extract(&self, view: PacketView<'_>) -> Option<Extracted<Self::Key>>;
 
     /// Why [`extract`](Self::extract) gave `None` for this packet. Called for such packets only,

@@ -59,6 +59,12 @@ pub(crate) struct History {
 }
 
 impl History {
+    /// See [`Flow::touch`](crate::flow::Flow::touch).
+    #[inline]
+    pub(crate) fn touch(&self) -> u32 {
+        self.seen
+    }
+
     /// Notes that `side` did what `letter` (upper case) stands for. Other letters are ignored.
     #[inline]
     pub(crate) fn note(&mut self, side: FlowSide, letter: u8) {

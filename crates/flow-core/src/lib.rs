@@ -69,6 +69,7 @@ mod flow;
 mod fragment;
 mod gap;
 mod history;
+mod index;
 mod packet;
 mod report;
 mod side;

@@ -1,33 +1,28 @@
 use std::hash::{BuildHasher, Hash};
 
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
 
 use crate::flow::Flow;
+use crate::index::Index;
 
-/// Flows by key: a slab of entries and an index of 8-byte slots over it.
+/// Flows by key: a slab of entries and an [`Index`] over it.
 ///
 /// ```text
-/// index  [hash:32|slot:32] …        hashbrown: 16 tags are compared at once
-///                    │
+/// index  [tag; 7] [hash; 7] [slot; 7] …    one cache line says where in the slab to look
+///                             │
 /// slab   [Flow; 4096] → [Flow; 4096] → …   blocks never move, so growing copies no entry
 /// ```
 ///
-/// The index keeps 32 bits of each hash: growing it touches no entry, and a probe that hits
-/// another key is told apart without a look at that entry in all but one case in 2^25. The
-/// hasher is seeded per table, so that nobody outside can aim keys at one bucket.
+/// The hasher is seeded per table, so that nobody outside can aim keys at one bucket.
 pub(crate) struct FlowTable<K, S> {
-    index: HashTable<IndexSlot>,
+    index: Index,
     blocks: Vec<Vec<Option<Flow<K, S>>>>,
     free: Vec<u32>,
     hasher: RandomState,
 }
 
-#[derive(Clone, Copy)]
-struct IndexSlot {
-    hash: u32,
-    slot: u32,
-}
+/// No slot: there are never so many.
+const NONE: u32 = u32::MAX;
 
 const BLOCK: usize = 1 << BLOCK_BITS;
 
@@ -35,16 +30,10 @@ const BLOCK: usize = 1 << BLOCK_BITS;
 /// to it is nothing; memory that is not written yet takes none.
 const BLOCK_BITS: usize = 12;
 
-/// The 64 bits that the index works with: it takes the bucket from the low and the tag from the
-/// high ones.
-fn spread(hash: u32) -> u64 {
-    u64::from(hash) << 32 | u64::from(hash)
-}
-
 impl<K: Eq + Hash, S> FlowTable<K, S> {
     pub(crate) fn with_capacity(capacity: usize) -> Self {
         Self {
-            index: HashTable::with_capacity(capacity),
+            index: Index::with_capacity(capacity),
             blocks: Vec::new(),
             free: Vec::new(),
             hasher: RandomState::default(),
@@ -63,22 +52,25 @@ impl<K: Eq + Hash, S> FlowTable<K, S> {
 
     #[inline]
     pub(crate) fn find(&self, hash: u32, key: &K) -> Option<u32> {
-        let same = |entry: &IndexSlot| {
-            entry.hash == hash && self.get(entry.slot).is_some_and(|flow| flow.key == *key)
-        };
-        self.index.find(spread(hash), same).map(|entry| entry.slot)
+        self.index.find(hash, |slot| self.get(slot).is_some_and(|flow| flow.key == *key))
     }
 
-    /// The slot that a flow with this hash is most likely in, whose memory is asked for, or one
-    /// that there is not.
+    /// Reads the memory that [`foresee`](Self::foresee) looks at, so that it is near by then.
+    #[inline]
+    pub(crate) fn touch(&self, hash: u32) -> u64 {
+        self.index.touch(hash)
+    }
+
+    /// The slot that a flow with this hash is most likely in, or one that there is not.
     #[inline]
     pub(crate) fn foresee(&self, hash: u32) -> u32 {
-        let found = self.index.find(spread(hash), |entry| entry.hash == hash);
-        let slot = found.map_or(u32::MAX, |entry| entry.slot);
-        if let Some(flow) = self.get(slot) {
-            prefetch(flow);
-        }
-        slot
+        self.index.find(hash, |_| true).unwrap_or(NONE)
+    }
+
+    /// Reads the memory of a slot, so that it is near when its packet is handled.
+    #[inline]
+    pub(crate) fn touch_slot(&self, slot: u32) -> u64 {
+        self.get(slot).map_or(0, Flow::touch)
     }
 
     /// [`find`](Self::find) with a look at a [foreseen](Self::foresee) slot first. The table may
@@ -105,13 +97,13 @@ impl<K: Eq + Hash, S> FlowTable<K, S> {
 
     /// Adds a flow whose key is not there yet.
     pub(crate) fn insert(&mut self, hash: u32, flow: Flow<K, S>) -> u32 {
-        let slot = self.place(flow);
-        self.index.insert_unique(spread(hash), IndexSlot { hash, slot }, |e| spread(e.hash));
+        let slot = self.keep(flow);
+        self.index.insert(hash, slot);
         slot
     }
 
     #[allow(clippy::cast_possible_truncation, reason = "`max_flows` is capped at u32::MAX")]
-    fn place(&mut self, flow: Flow<K, S>) -> u32 {
+    fn keep(&mut self, flow: Flow<K, S>) -> u32 {
         if let Some(slot) = self.free.pop() {
             let at = slot as usize;
             if let Some(entry) =
@@ -135,13 +127,17 @@ impl<K: Eq + Hash, S> FlowTable<K, S> {
 
     pub(crate) fn remove(&mut self, slot: u32) -> Option<Flow<K, S>> {
         let hash = self.hash(&self.get(slot)?.key);
-        if let Ok(entry) = self.index.find_entry(spread(hash), |entry| entry.slot == slot) {
-            entry.remove();
-        }
+        self.index.remove(hash, slot);
         let at = slot as usize;
         let flow = self.blocks.get_mut(at / BLOCK)?.get_mut(at % BLOCK)?.take();
         self.free.push(slot);
         flow
+    }
+
+    /// From here on flows are known by their slots only, and cost less to remove: for the end of
+    /// all.
+    pub(crate) fn forget_keys(&mut self) {
+        self.index = Index::with_capacity(0);
     }
 
     /// Slots in use, in slab order.
@@ -153,24 +149,3 @@ impl<K: Eq + Hash, S> FlowTable<K, S> {
         })
     }
 }
-
-/// The part of an entry that a packet touches, in cache lines.
-const HOT_LINES: usize = 4;
-
-#[inline]
-#[cfg(target_arch = "x86_64")]
-#[allow(unsafe_code)]
-fn prefetch<T>(entry: &T) {
-    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-
-    let start = std::ptr::from_ref(entry).cast::<i8>();
-    for line in 0..HOT_LINES {
-        // SAFETY: every x86-64 processor has the instruction; it takes any address and changes
-        // nothing but the cache.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(64 * line)) };
-    }
-}
-
-#[inline]
-#[cfg(not(target_arch = "x86_64"))]
-fn prefetch<T>(_entry: &T) {}

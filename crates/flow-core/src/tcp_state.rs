@@ -212,6 +212,12 @@ impl Outcome {
 }
 
 impl Tcp {
+    /// See [`Flow::touch`](crate::flow::Flow::touch).
+    #[inline]
+    pub(crate) fn touch(&self) -> u32 {
+        self.ends[1].isn
+    }
+
     /// The sequence number of the first stream byte that `side` sends, if its SYN is known.
     pub(crate) fn stream_start(&self, side: FlowSide) -> Option<u32> {
         let end = self.end(side);
