@@ -7,6 +7,8 @@
 //!
 //! - Objects hold the fields that are asserted; the output may have more. Arrays are complete.
 //! - `conv` and `streams` are matched by `flow` and `side`; `log` is in order per `flow` and `side`.
+//! - `icmp_errors`, where there are any, are what a tracker must report that looks for the packets
+//!   which ICMP errors quote; by default, and in `conv`, these are flows of their own. In order.
 //! - `error` is `null`, or the offset in the file at which reading must fail and a part of the
 //!   reason.
 
@@ -86,7 +88,11 @@ fn generate() -> BTreeMap<String, Vec<u8>> {
 /// JSON with one event per line, so that a change shows as the line that it changes.
 fn expectation(expected: &Expected, error: &Value) -> String {
     let mut out = String::from("{\n");
-    let parts = [("conv", &expected.conv), ("streams", &expected.streams), ("log", &expected.log)];
+    let mut parts =
+        vec![("conv", &expected.conv), ("streams", &expected.streams), ("log", &expected.log)];
+    if !expected.icmp_errors.is_empty() {
+        parts.push(("icmp_errors", &expected.icmp_errors));
+    }
     for (name, lines) in parts {
         let _ = write!(out, "\"{name}\": [");
         for (index, line) in lines.iter().enumerate() {

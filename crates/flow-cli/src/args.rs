@@ -29,6 +29,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// One line per flow, at its end
     ///
+    /// `conn_state` (in the text `conn`) and `history` are in the letters of Zeek's conn.log.
+    ///
     /// In a table, the packets, bytes and payload bytes of both directions are `fwd_packets`,
     /// `rev_packets` and so on, and the layers of `encap` are separated by spaces.
     Conv {

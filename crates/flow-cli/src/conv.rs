@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use flow::extract::{CommunityId, FiveTuple, IpPair, MacPair};
 use flow::{
-    AnomalyKind, Encapsulation, EndReason, Flow, FlowExtractor, FlowSide, FlowSink, FlowState,
-    FlowStats, FlowTracker, L4Proto, PacketView, Timestamp, Traffic,
+    AnomalyKind, ConnState, Encapsulation, EndReason, Flow, FlowExtractor, FlowSide, FlowSink,
+    FlowState, FlowStats, FlowTracker, L4Proto, PacketView, Timestamp, Traffic,
 };
 use serde::{Serialize, Serializer};
 
@@ -38,8 +38,17 @@ fn run_with<E: FlowExtractor<Key: FlowKey>>(
     let tracker = FlowTracker::new(Watched::new(extractor, common, &skipped));
     let tracker = tracker.with_config(common.tracker_config());
     output.heading(format_args!(
-        "{:>6} {:6} {:>24}    {:24} {:26} {:>9} {:>15} {:>21} {:17} history",
-        "flow", "proto", "initiator", "responder", "start", "lasted", "packets", "bytes", "state",
+        "{:>6} {:6} {:>24}    {:24} {:26} {:>9} {:>15} {:>21} {:17} {:6} history",
+        "flow",
+        "proto",
+        "initiator",
+        "responder",
+        "start",
+        "lasted",
+        "packets",
+        "bytes",
+        "state",
+        "conn",
     ));
     output.columns(COLUMNS.get(..COLUMNS.len() - usize::from(seed.is_none())).unwrap_or(&COLUMNS));
     let ids = seed.map(|seed| Ids { seed, of_messages: HashMap::new() });
@@ -48,7 +57,7 @@ fn run_with<E: FlowExtractor<Key: FlowKey>>(
 }
 
 /// The columns of the table; the last one on request.
-const COLUMNS: [&str; 19] = [
+const COLUMNS: [&str; 20] = [
     "flow",
     "proto",
     "src",
@@ -65,6 +74,7 @@ const COLUMNS: [&str; 19] = [
     "rev_payload_bytes",
     "state",
     "reason",
+    "conn_state",
     "history",
     "encap",
     "community_id",
@@ -149,6 +159,7 @@ impl<K: FlowKey, S> FlowSink<K, S> for Sink {
             rev: Direction::of(&stats, FlowSide::Responder),
             state: Shown(flow.state()),
             reason: Shown(reason),
+            conn_state: Shown(stats.conn_state),
             history: history.as_str(),
             encap: Layers(flow.encapsulation()),
             community_id: id.map(|id| id.map(Shown)),
@@ -171,6 +182,7 @@ struct Conversation<'a> {
     rev: Direction,
     state: Shown<FlowState>,
     reason: Shown<EndReason>,
+    conn_state: Shown<ConnState>,
     history: &'a str,
     encap: Layers,
     /// On request; of those that are asked for, some flows have none.
@@ -211,7 +223,7 @@ impl Line for Conversation<'_> {
         let both = |forward: u64, reverse: u64| format!("{forward} / {reverse}");
         write!(
             out,
-            "{:>6} {:6} {:>24} -> {:24} {} {:>9} {:>15} {:>21} {:17} {}",
+            "{:>6} {:6} {:>24} -> {:24} {} {:>9} {:>15} {:>21} {:17} {:6} {}",
             self.flow,
             proto,
             self.ends.source(),
@@ -221,6 +233,7 @@ impl Line for Conversation<'_> {
             both(self.fwd.packets, self.rev.packets),
             both(self.fwd.bytes, self.rev.bytes),
             format!("{} {}", self.state, self.reason),
+            self.conn_state,
             self.history,
         )?;
         self.encap.0.layers().try_for_each(|layer| write!(out, " {layer}"))?;
@@ -240,6 +253,7 @@ impl Line for Conversation<'_> {
         }
         row.field(self.state)?;
         row.field(self.reason)?;
+        row.field(self.conn_state)?;
         row.field(self.history)?;
         row.written(|out| {
             for (i, layer) in self.encap.0.layers().enumerate() {

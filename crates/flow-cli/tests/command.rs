@@ -133,6 +133,17 @@ fn help_and_version() {
 }
 
 #[test]
+fn columns_of_conv() {
+    let output = flow(&["conv", &fixture("tcp_rst.pcap")]);
+    let (heading, line) = output.stdout.trim_end().split_once('\n').unwrap();
+    let at = |text: &str, word: &str| text.find(word).unwrap();
+    assert!(heading.ends_with(" state             conn   history"), "{heading}");
+    for (column, word) in [("state", "reset rst"), ("conn ", "RSTR"), ("history", "ShADdr")] {
+        assert_eq!(at(heading, column), at(line, word), "{column}: {line}");
+    }
+}
+
+#[test]
 fn closed_pipe_ends_quietly() {
     // More lines than any pipe holds.
     let frame = |i: u32| {

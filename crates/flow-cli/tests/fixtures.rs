@@ -6,7 +6,12 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use common::{fixtures, flow};
-use serde_json::Value;
+use flow::extract::{FiveTuple, FiveTupleKey};
+use flow::pcap::PcapFlowSource;
+use flow::{
+    EndReason, Flow, FlowSide, FlowSink, FlowTracker, IcmpError, L4Proto, Orientation, Timestamp,
+};
+use serde_json::{Value, json};
 
 /// Captures that have expectations, with these.
 fn expectations() -> Vec<(PathBuf, Value)> {
@@ -128,4 +133,54 @@ fn flow_numbers_agree() {
             }
         }
     }
+}
+
+/// What ICMP errors say of flows, in the words of the expectations.
+#[derive(Default)]
+struct IcmpErrors {
+    lines: Vec<Value>,
+    icmp_flows: usize,
+}
+
+impl FlowSink<FiveTupleKey, ()> for IcmpErrors {
+    fn icmp_error(
+        &mut self,
+        flow: &mut Flow<FiveTupleKey, ()>,
+        side: FlowSide,
+        IcmpError { icmp_type, code }: IcmpError,
+        ts: Timestamp,
+    ) {
+        let FiveTupleKey { a, b, .. } = *flow.key();
+        let (src, dst) = if flow.initiator() == Orientation::Forward { (a, b) } else { (b, a) };
+        let side = if side == FlowSide::Initiator { "initiator" } else { "responder" };
+        self.lines.push(json!({
+            "flow": flow.id(), "side": side, "type": icmp_type, "code": code, "ts": ts.to_string(),
+            "src": src.ip(), "sport": src.port(), "dst": dst.ip(), "dport": dst.port(),
+        }));
+    }
+
+    fn ended(&mut self, flow: &mut Flow<FiveTupleKey, ()>, _: EndReason, _: Timestamp) {
+        let is_icmp = matches!(flow.l4(), Some(L4Proto::Icmp | L4Proto::Icmpv6));
+        self.icmp_flows += usize::from(is_icmp);
+    }
+}
+
+/// A tracker that looks for the packets which ICMP errors quote has them in these packets' flows.
+#[test]
+fn icmp_errors() {
+    let mut seen = 0;
+    for (capture, expected) in expectations() {
+        let Some(wanted) = expected["icmp_errors"].as_array() else { continue };
+        let extractor = FiveTuple::bidirectional().with_icmp_errors(true);
+        let mut tracker = FlowTracker::<_, ()>::new(extractor);
+        let mut sink = IcmpErrors::default();
+        for view in PcapFlowSource::open(&capture).unwrap().views() {
+            tracker.track_with(view.unwrap().as_view(), &mut sink);
+        }
+        tracker.finish_with(&mut sink);
+        assert_eq!(&sink.lines, wanted, "{}", capture.display());
+        assert_eq!(sink.icmp_flows, 0);
+        seen += wanted.len();
+    }
+    assert_eq!(seen, 3);
 }

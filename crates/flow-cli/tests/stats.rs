@@ -161,6 +161,21 @@ fn table_has_the_same_numbers() {
     assert!(seen > 20);
 }
 
+/// A packet in fragments is in its flow with the frame that made it whole, the others are skipped.
+#[test]
+fn fragments() {
+    let check = |name: &str, in_flows: u64, skipped: u64, anomalies: &Value| {
+        let stats = stats(&[&fixture(name)]);
+        assert_eq!(stats["accounted"]["in_flows"], in_flows, "{name}");
+        assert_eq!(stats["skipped"]["fragments"], skipped, "{name}");
+        assert_eq!(stats["accounted"]["skipped"], skipped, "{name}");
+        assert_eq!(&stats["anomalies"], anomalies, "{name}");
+    };
+    check("fragments_ipv4.pcap", 4, 12, &json!({ "frag_overlap": 1 }));
+    check("fragments_ipv6.pcap", 4, 9, &json!({ "frag_overlap": 1 }));
+    check("fragments_tunnel.pcap", 6, 7, &json!({}));
+}
+
 #[test]
 fn text_has_sections() {
     let output = flow(&["stats", &fixture("tcp_rst.pcap")]);

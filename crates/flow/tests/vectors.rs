@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use flow::extract::{FiveTuple, FiveTupleKey};
 use flow::pcap::PcapFlowSource;
 use flow::{
-    Context, EndReason, FlowSessionDriver, FlowSide, Gap, GapAction, SessionEvent, SessionParser,
+    AnomalyKind, Context, EndReason, FlowEvent, FlowSessionDriver, FlowSide, FlowTracker, Gap,
+    GapAction, SessionEvent, SessionParser,
 };
 use serde_json::Value;
 
@@ -124,5 +125,68 @@ fn scenarios() {
         }
     }
     println!("{} of {} scenarios", scenarios.len() - wrong.len(), scenarios.len());
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The number of a packet, from 1, who sent it, and the name of what is wrong with it.
+type Anomaly<Name> = (usize, FlowSide, Name);
+
+/// What the tracker finds odd or rejects in the scenarios that are about it.
+const ANOMALIES: [(&str, &[Anomaly<&str>]); 12] = [
+    ("15_rst_oow", &[(6, FlowSide::Initiator, "rst_bad_seq")]),
+    (
+        "17_rst_exact_injected",
+        &[
+            (6, FlowSide::Initiator, "ttl_anomaly"),
+            (7, FlowSide::Initiator, "rst_ignored_by_sender"),
+        ],
+    ),
+    ("19_data_after_fin", &[(7, FlowSide::Initiator, "data_after_fin")]),
+    ("25_ttl", &[(4, FlowSide::Initiator, "ttl_anomaly")]),
+    // The second connection's numbers lie behind those of the first.
+    ("26_reuse_after_close", &[]),
+    ("28_spurious_syn", &[(6, FlowSide::Initiator, "syn_in_established")]),
+    ("36_simopen", &[]),
+    ("38_synack_first", &[(1, FlowSide::Responder, "role_flip")]),
+    ("39_rst_data", &[(6, FlowSide::Responder, "rst_payload")]),
+    ("40_noack_data", &[(6, FlowSide::Initiator, "data_no_ack")]),
+    ("42_paws", &[(6, FlowSide::Initiator, "paws_old")]),
+    ("43_md5", &[(6, FlowSide::Initiator, "md5_unexpected")]),
+];
+
+/// Every anomaly of a capture.
+fn anomalies_of(capture: &Path) -> Vec<Anomaly<String>> {
+    let mut tracker = FlowTracker::new(FiveTuple::bidirectional()).with_emit_anomalies(true);
+    let mut found = Vec::new();
+    let mut take = |packet, event| {
+        let FlowEvent::Anomaly { kind, .. } = event else { return };
+        let (AnomalyKind::RejectedSegment { side, .. } | AnomalyKind::OddSegment { side, .. }) =
+            kind
+        else {
+            panic!("{kind:?} is none of the tracker's own");
+        };
+        found.push((packet, side, kind.to_string()));
+    };
+    for (packet, view) in (1..).zip(PcapFlowSource::open(capture).unwrap().views()) {
+        tracker.track(view.unwrap().as_view()).for_each(|event| take(packet, event));
+    }
+    tracker.finish().for_each(|event| take(0, event));
+    found
+}
+
+#[test]
+fn anomalies() {
+    let Some(folder) = folder() else { return };
+    let scenarios = vectors(&folder, "scenarios");
+    let mut wrong = Vec::new();
+    for (id, expected) in ANOMALIES {
+        let scenario = scenarios.iter().find(|scenario| scenario["id"] == id).unwrap();
+        let found = anomalies_of(&folder.join(scenario["pcap"].as_str().unwrap()));
+        let found: Vec<_> = found.iter().map(|(at, side, name)| (*at, *side, &**name)).collect();
+        if found != expected {
+            wrong.push(format!("{id}: {found:?}"));
+        }
+    }
+    println!("{} of {} scenarios", ANOMALIES.len() - wrong.len(), ANOMALIES.len());
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
