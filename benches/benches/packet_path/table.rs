@@ -103,32 +103,72 @@ fn begin_flows(tracker: &mut Tracker, from: u64, to: u64) -> Duration {
 /// A look at the timeouts, once a second, while every flow goes on: its timer comes round now and
 /// then and is armed anew.
 pub(crate) fn sweep(c: &mut Criterion) {
-    const SECOND: u64 = 1_000_000_000;
     /// More seconds than the timer wheel has buckets.
     const SPREAD: u64 = 600;
     let mut group = c.benchmark_group("sweep");
     group.throughput(Throughput::Elements(1));
     for flows in [1_000_u32, 100_000, 1_000_000] {
-        let mut config = FlowTrackerConfig::default();
-        config.max_flows = 2_000_000;
-        // None is due for as long as this takes.
-        config.idle_timeout_tcp = Duration::from_secs(1 << 33);
-        let mut tracker = FlowTracker::new(FiveTuple::bidirectional()).with_config(config);
-        let micros = SPREAD * 1_000_000 / u64::from(flows);
-        let frame = |number| acknowledgment(Order::Sequential, number, flows);
-        in_bursts(0..flows.into(), micros, frame, |views| one_by_one(&mut tracker, views));
-        let mut now = syn(0).view(SPREAD * 1_000_000).timestamp.as_nanos();
-        group.bench_function(BenchmarkId::from_parameter(flows), |b| {
+        // Timers come round all the time, the flows' shares of them.
+        let mut evenly = LiveFlows::spread_over(SPREAD, flows);
+        group.bench_function(BenchmarkId::new("timers_come_round", flows), |b| {
+            b.iter_custom(|count| evenly.sweep(count));
+        });
+        // All come round together, and what is measured lies between two times at which they do.
+        let mut together = LiveFlows::spread_over(0, flows);
+        together.sweep(1);
+        let mut swept = 1;
+        group.bench_function(BenchmarkId::new("nothing_due", flows), |b| {
             b.iter_custom(|count| {
-                let begin = processor_time();
-                for _ in 0..count {
-                    now += SECOND;
-                    tracker.sweep_with(Timestamp::from_nanos(now), &mut Deaf);
+                let mut time = Duration::ZERO;
+                let end = swept + count;
+                while swept < end {
+                    let until = end.min(swept.next_multiple_of(ROUND) - 1).max(swept);
+                    time += together.sweep(until - swept);
+                    swept = until;
+                    if (swept + 1).is_multiple_of(ROUND) {
+                        together.sweep(2);
+                        swept += 2;
+                    }
                 }
-                processor_time().saturating_sub(begin)
+                time
             });
         });
-        assert_eq!(tracker.flow_count(), flows as usize, "none was due");
+    }
+}
+
+/// Seconds after which a timer that was armed for later comes round.
+const ROUND: u64 = 511;
+
+/// Flows none of which will ever be due.
+struct LiveFlows {
+    tracker: Tracker,
+    flows: u32,
+    now: Timestamp,
+}
+
+impl LiveFlows {
+    /// Begins that many flows in so many seconds.
+    fn spread_over(seconds: u64, flows: u32) -> Self {
+        let mut config = FlowTrackerConfig::default();
+        config.max_flows = 2_000_000;
+        config.idle_timeout_tcp = Duration::from_secs(1 << 33);
+        let mut tracker = FlowTracker::new(FiveTuple::bidirectional()).with_config(config);
+        let micros = seconds * 1_000_000 / u64::from(flows);
+        let frame = |number| acknowledgment(Order::Sequential, number, flows);
+        in_bursts(0..flows.into(), micros, frame, |views| one_by_one(&mut tracker, views));
+        Self { tracker, flows, now: syn(0).view(seconds * 1_000_000).timestamp }
+    }
+
+    /// That many seconds pass; gives the processor time of the sweeps.
+    fn sweep(&mut self, seconds: u64) -> Duration {
+        let begin = processor_time();
+        for _ in 0..seconds {
+            self.now = Timestamp::from_nanos(self.now.as_nanos() + 1_000_000_000);
+            self.tracker.sweep_with(self.now, &mut Deaf);
+        }
+        let time = processor_time().saturating_sub(begin);
+        assert_eq!(self.tracker.flow_count(), self.flows as usize, "none was due");
+        time
     }
 }
 

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use flow::extract::FiveTuple;
 use flow::{FlowTrackerConfig, OverflowPolicy};
 
 use crate::filter::Filter;
@@ -98,6 +99,12 @@ pub(crate) struct Common {
     /// Do not look into tunnels: flows are those of the outermost IP packet
     #[arg(long)]
     pub(crate) no_decap: bool,
+    /// Count an ICMP error with the flow of the packet that it quotes, if that flow is there
+    ///
+    /// Without it, or for other extractors than five-tuples, it is a packet of the ICMP flow between
+    /// the router and the host.
+    #[arg(long)]
+    icmp_errors: bool,
     /// Print what is out of the ordinary too
     #[arg(long)]
     pub(crate) anomalies: bool,
@@ -226,6 +233,11 @@ impl Command {
 }
 
 impl Common {
+    /// The extractor of [`Extractor::FiveTuple`].
+    pub(crate) fn five_tuple(&self) -> FiveTuple {
+        FiveTuple::bidirectional().with_icmp_errors(self.icmp_errors)
+    }
+
     /// The configuration of the flow table.
     pub(crate) fn tracker_config(&self) -> FlowTrackerConfig {
         let limits = &self.limits;

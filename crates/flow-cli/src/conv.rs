@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use flow::extract::{CommunityId, FiveTuple, IpPair, MacPair};
+use flow::extract::{CommunityId, IpPair, MacPair};
 use flow::{
     AnomalyKind, ConnState, Encapsulation, EndReason, Flow, FlowExtractor, FlowSide, FlowSink,
     FlowState, FlowStats, FlowTracker, L4Proto, PacketView, Timestamp, Traffic,
@@ -22,7 +22,7 @@ use crate::output::{Line, Output, Rows, Shown, duration, moment};
 /// The output cannot be written.
 pub(crate) fn run(common: &Common, seed: Option<u16>, output: Output) -> io::Result<ExitCode> {
     match common.extractor {
-        Extractor::FiveTuple => run_with(FiveTuple::bidirectional(), common, seed, output),
+        Extractor::FiveTuple => run_with(common.five_tuple(), common, seed, output),
         Extractor::IpPair => run_with(IpPair, common, seed, output),
         Extractor::MacPair => run_with(MacPair, common, seed, output),
     }

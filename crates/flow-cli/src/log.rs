@@ -26,7 +26,7 @@ use crate::sessions::{Session, Sessions};
 /// The output cannot be written.
 pub(crate) fn run(common: &Common, buffer: &Buffer, mut output: Output) -> io::Result<ExitCode> {
     let skipped = Skipped::default();
-    let extractor = Watched::new(FiveTuple::bidirectional(), common, &skipped);
+    let extractor = Watched::new(common.five_tuple(), common, &skipped);
     let mut config = HttpConfig::default();
     // Bodies are not printed; their digests are for programs.
     config.max_body = 0;

@@ -4,7 +4,7 @@ mod totals;
 use std::io;
 use std::process::ExitCode;
 
-use flow::extract::{FiveTuple, IpPair, MacPair};
+use flow::extract::{IpPair, MacPair};
 use flow::{
     AnomalyKind, EndReason, Flow, FlowExtractor, FlowSink, FlowTracker, PacketView, Timestamp,
 };
@@ -23,7 +23,7 @@ use crate::output::Output;
 /// The output cannot be written.
 pub(crate) fn run(common: &Common, output: Output) -> io::Result<ExitCode> {
     match common.extractor {
-        Extractor::FiveTuple => run_with(FiveTuple::bidirectional(), common, output),
+        Extractor::FiveTuple => run_with(common.five_tuple(), common, output),
         Extractor::IpPair => run_with(IpPair, common, output),
         Extractor::MacPair => run_with(MacPair, common, output),
     }

@@ -29,7 +29,7 @@ const MAX_GAPS: usize = 1_000;
 /// The output cannot be written.
 pub(crate) fn run(common: &Common, buffer: &Buffer, mut output: Output) -> io::Result<ExitCode> {
     let skipped = Skipped::default();
-    let extractor = Watched::new(FiveTuple::bidirectional(), common, &skipped);
+    let extractor = Watched::new(common.five_tuple(), common, &skipped);
     let driver = FlowSessionDriver::with_parser(extractor, Hasher::default())
         .with_config(buffer.limit(common.tracker_config()))
         .with_emit_anomalies(common.anomalies);

@@ -244,6 +244,21 @@ fn tunnels_are_left_closed_on_request() {
 }
 
 #[test]
+fn icmp_errors_count_with_their_flow_on_request() {
+    let file = fixture("icmp_unreachable.pcap");
+    let packets =
+        |flow: &Value| [&flow["fwd"]["packets"], &flow["rev"]["packets"]].map(Value::clone);
+    let with = json(&flow(&["conv", "--format", "json", "--icmp-errors", &file]).stdout);
+    assert_eq!((with.len(), packets(&with[0])), (1, [2.into(), 2.into()]));
+    // The router answered, the server did not.
+    assert_eq!(with[0]["conn_state"], "S0");
+    let without = json(&flow(&["conv", "--format", "json", &file]).stdout);
+    assert_eq!((without.len(), packets(&without[0])), (2, [2.into(), 0.into()]));
+    let stats = json(&flow(&["stats", "--format", "json", "--icmp-errors", &file]).stdout);
+    assert_eq!(stats[0]["flows"]["icmp_errors"], 2, "{stats:?}");
+}
+
+#[test]
 fn table_of_one_flow_evicts() {
     let file = fixture("dns_udp.pcap");
     let output = flow(&["conv", "--format", "json", "--max-flows", "1", "--anomalies", &file]);

@@ -408,7 +408,9 @@ impl<E: FlowExtractor, S> Engine<E, S> {
         let slot = self.table.find(self.table.hash(&quoted.key), &quoted.key);
         let Some(flow) = slot.and_then(|slot| self.table.get_mut(slot)) else { return false };
         let side = flow.side_of(quoted.orientation);
-        flow.count(side.other(), arrival.wire_len, arrival.ts, 0);
+        let from = side.other();
+        flow.count(from, arrival.wire_len, arrival.ts, 0);
+        flow.details.get_or_insert_default().icmp_errors[from.index()] += 1;
         if flow.closed().is_none() {
             flow.touched = arrival.elapsed;
         }

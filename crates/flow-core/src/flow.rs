@@ -45,6 +45,8 @@ pub(crate) struct Details {
     pub(crate) tcp: TcpStats,
     pub(crate) rumours: Rumours,
     pub(crate) reassembly: [ReassemblyStats; 2],
+    /// Packets counted for a side that came from a router on its way.
+    pub(crate) icmp_errors: [u64; 2],
     pub(crate) reported: Reported,
 }
 
@@ -123,7 +125,13 @@ impl<K, S> Flow<K, S> {
     /// How it began and finished, in Zeek's words.
     #[must_use]
     pub fn conn_state(&self) -> ConnState {
-        ConnState::of(self.l4, self.state, self.tcp.endings(), self.traffic)
+        let mut traffic = self.traffic;
+        if let Some(details) = &self.details {
+            for (traffic, errors) in traffic.iter_mut().zip(details.icmp_errors) {
+                traffic.packets -= errors;
+            }
+        }
+        ConnState::of(self.l4, self.state, self.tcp.endings(), traffic)
     }
 
     /// What happened so far.

@@ -50,11 +50,17 @@
 //! the entry of the flow itself, with the packet's payload and the tracker's [`Verdict`] on it.
 //! Reassembly and sessions are sinks; so is the `flow conv` command.
 //!
+//! # Fragments
+//!
+//! Where an extractor hands out the [`Fragment`]s that it meets, the tracker puts their packet
+//! together ([`Defragmenter`]) and extracts its flow as if it had come in one frame.
+//!
 //! # Costs
 //!
 //! Per packet: one extraction, one hash, one entry touched, no allocation. Timers are lazy, so a
-//! packet of a known flow does not move any list. Memory is bounded by
-//! [`FlowTrackerConfig::max_flows`].
+//! packet of a known flow does not move any list. [`FlowTracker::track_batch`] hides the latency
+//! of large tables. Memory is bounded by [`FlowTrackerConfig::max_flows`] and
+//! [`DefragmentConfig`].
 
 mod clock;
 mod config;

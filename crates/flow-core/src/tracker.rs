@@ -197,7 +197,7 @@ impl<E: FlowExtractor, S> FlowTracker<E, S> {
     }
 
     /// Chooses the idle timeout of each flow when it begins; `None` for that of the
-    /// configuration.
+    /// configuration. It counts in whole milliseconds, 49 days at most.
     pub fn set_idle_timeout_fn(
         &mut self,
         timeout: impl Fn(&E::Key, Option<L4Proto>) -> Option<Duration> + Send + Sync + 'static,

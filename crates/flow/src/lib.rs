@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | – | `flow::{FlowTracker, FlowEvent, …}` | `flow-core` |
 //! | `extract` | `flow::extract::{FiveTuple, AutoDetectEncap, …}` | `flow-extract` |
+//! | `community-id` | `flow::extract::CommunityId` | the same, with a SHA-1 |
 //! | `reassembly` | `flow::{FlowDriver, Reassembler, …}` | `flow-reassembly` |
 //! | `session` | `flow::{SessionParser, FlowSessionDriver, …}` | `flow-session` |
 //! | `http`, `tls`, `dns` | `flow::http`, `flow::tls`, `flow::dns` | `flow-http`, `flow-tls`, `flow-dns` |
