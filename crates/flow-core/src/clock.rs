@@ -5,16 +5,18 @@ use crate::Timestamp;
 /// The tracker's clock: packet time, as far as packets agree on it.
 ///
 /// Timeouts are measured in `elapsed`, which runs with packet time but never goes back. A packet
-/// whose time lies more than [`STEP`] from that of the packets before does not move the clock: one
-/// damaged record must not end every flow, nor stop the timeouts of those that follow. Several in
-/// a row that agree with each other do: the capture goes on at another time.
+/// whose time lies more than [`STEP`] ahead of that of the packets before does not move the clock:
+/// one damaged record must not end every flow. Nor does one that lies behind by more than packets
+/// overtake each other. Several in a row that agree do: the capture goes on at another time.
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
-    /// The latest time that is believed; `None` before the first packet.
+    /// The time that is believed; `None` before the first packet.
     now: Option<Timestamp>,
     /// Nanoseconds; what timeouts are measured with.
     elapsed: u64,
     doubt: Option<Doubt>,
+    /// The latest time from which the clock was set back.
+    left: Timestamp,
 }
 
 /// Packets in a row of another time than the clock's.
@@ -24,13 +26,27 @@ struct Doubt {
     packets: u32,
 }
 
-/// How far a packet's time may lie from the clock to be believed at once.
+/// How far a packet's time may lie ahead of the clock to be believed at once.
 ///
-/// Rationale: longer than any pause in a capture that flows outlast, and than the clocks of two
-/// interfaces lie apart; short against what a damaged field makes of a time.
+/// Rationale: longer than any pause in a capture that flows outlast; short against what a damaged
+/// field makes of a time.
 pub(crate) const STEP: Duration = Duration::from_secs(86_400);
-#[allow(clippy::cast_possible_truncation, reason = "a day is far below 2^64 nanoseconds")]
-const STEP_NANOS: u64 = STEP.as_nanos() as u64;
+const STEP_NANOS: u64 = nanos(STEP);
+
+/// How far packets of one capture lie apart that are not in their order.
+///
+/// Rationale: longer than any buffer holds packets back, and than the clocks of interfaces which
+/// are captured together are mostly apart.
+const REORDERED: u64 = nanos(Duration::from_secs(60));
+
+/// How far the clock may be set at once. No timeout is as long, and the clock's range ends after
+/// hundreds of such steps.
+const LONGEST: u64 = nanos(Duration::from_secs(366 * 86_400));
+
+#[allow(clippy::cast_possible_truncation, reason = "none is near 2^64 nanoseconds")]
+const fn nanos(duration: Duration) -> u64 {
+    duration.as_nanos() as u64
+}
 
 /// How many packets in a row make another time true.
 ///
@@ -43,9 +59,14 @@ const WITNESSES: u32 = 8;
 const LATEST_START: u64 = (1 << 32) * 1_000_000_000;
 
 impl Clock {
-    /// The latest time that is believed.
+    /// The time that is believed.
     pub(crate) fn now(&self) -> Timestamp {
         self.now.unwrap_or_default()
+    }
+
+    /// The latest time that was ever believed.
+    pub(crate) fn latest(&self) -> Timestamp {
+        self.now().max(self.left)
     }
 
     /// Nanoseconds that never go back.
@@ -65,11 +86,11 @@ impl Clock {
     pub(crate) fn packet(&mut self, ts: Timestamp) -> u64 {
         let Some(now) = self.now else { return self.begin(ts) };
         let ahead = ts.as_nanos().wrapping_sub(now.as_nanos());
-        if ahead <= STEP_NANOS {
+        if ahead <= REORDERED {
             self.now = Some(ts);
             self.elapsed = self.elapsed.saturating_add(ahead);
-        } else if ahead.wrapping_neg() > STEP_NANOS {
-            return self.doubtful(now, ts);
+        } else if ahead.wrapping_neg() > REORDERED {
+            return self.jump(now, ts);
         }
         self.doubt = None;
         self.elapsed
@@ -82,7 +103,8 @@ impl Clock {
             return;
         };
         if ts > now {
-            self.elapsed = self.elapsed.saturating_add(ts.as_nanos() - now.as_nanos());
+            let ahead = ts.as_nanos() - now.as_nanos();
+            self.elapsed = self.elapsed.saturating_add(ahead.min(LONGEST));
             self.now = Some(ts);
         }
     }
@@ -94,8 +116,26 @@ impl Clock {
     }
 
     #[cold]
+    fn jump(&mut self, now: Timestamp, ts: Timestamp) -> u64 {
+        if ts < now || ts.as_nanos() - now.as_nanos() > STEP_NANOS {
+            return self.doubtful(now, ts);
+        }
+        // A pause; or the clock comes back to where it was before, and that time has passed.
+        let returns = ts.as_nanos().saturating_add(REORDERED) >= self.left.as_nanos();
+        let since = if returns { now.max(self.left) } else { now };
+        let passed = ts.as_nanos().saturating_sub(since.as_nanos());
+        self.elapsed = self.elapsed.saturating_add(passed);
+        self.now = Some(ts);
+        self.doubt = None;
+        self.elapsed
+    }
+
     fn doubtful(&mut self, now: Timestamp, ts: Timestamp) -> u64 {
-        let agrees = |doubt: &Doubt| doubt.latest.as_nanos().abs_diff(ts.as_nanos()) <= STEP_NANOS;
+        let agrees = |doubt: &Doubt| {
+            let latest = doubt.latest.as_nanos();
+            ts.as_nanos().saturating_add(REORDERED) >= latest
+                && ts.as_nanos().saturating_sub(latest) <= STEP_NANOS
+        };
         let packets = self.doubt.filter(agrees).map_or(0, |doubt| doubt.packets) + 1;
         // However far it went ahead: a step is longer than the flows' timeouts, and a clock that
         // is thrown about cannot run into the end of its range.
@@ -104,7 +144,8 @@ impl Clock {
         if packets < WITNESSES {
             self.doubt = Some(Doubt { latest: ts, packets });
         } else {
-            *self = Self { now: Some(ts), elapsed, doubt: None };
+            let left = if ts < now { self.left.max(now) } else { self.left };
+            *self = Self { now: Some(ts), elapsed, doubt: None, left };
         }
         elapsed
     }
@@ -147,6 +188,38 @@ mod tests {
         check(&later, [5_000_000, u64::from(DAY)]);
         let earlier = [[5_000_000].as_slice(), &[1_000; 8], &[1_007]].concat();
         check(&earlier, [1_007, 7]);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_goes_on() {
+        let back = [[10_000].as_slice(), &[6_400; 8], &[6_410, 6_470, 6_600]].concat();
+        check(&back, [6_600, 200]);
+        // Half a day ahead by mistake: what follows counts from where the clock stood.
+        let mistaken = [[10_000, 53_200].as_slice(), &[10_001; 8], &[10_100]].concat();
+        check(&mistaken, [10_100, 43_200 + 99]);
+    }
+
+    #[test]
+    fn two_clocks_in_turn_do_not_add_up() {
+        let turns: Vec<u32> = (0..100_u32)
+            .flat_map(|turn| [[10_000 + turn; 8], [6_400 + turn; 8]])
+            .flatten()
+            .collect();
+        check(&turns, [6_499, 99]);
+    }
+
+    #[test]
+    fn set_to_the_end_of_time_it_still_runs() {
+        let mut clock = Clock::default();
+        clock.packet(Timestamp::new(1_000, 0));
+        for round in 0..20 {
+            clock.set(Timestamp::MAX);
+            let before = clock.elapsed();
+            for second in 0..20 {
+                clock.packet(Timestamp::new(1_000 + round * 100 + second, 0));
+            }
+            assert!(clock.elapsed() > before, "in round {round}");
+        }
     }
 
     #[test]

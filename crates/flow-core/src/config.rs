@@ -35,7 +35,9 @@ pub struct FlowTrackerConfig {
     pub reset_linger: Duration,
     /// Flows in the table; at this many, a new one evicts another.
     ///
-    /// Rationale: at 256 bytes a flow, 25 MiB.
+    /// Rationale: at 256 bytes a flow, 25 MiB. A flow with VLAN tags or in a tunnel takes half as
+    /// much again, and one whose segments are rejected or odd a kilobyte; were all like that, 120
+    /// MiB. Once the table was full, the order of eviction takes another 48 bytes a flow.
     pub max_flows: usize,
     /// Flows the table has room for from the start.
     pub initial_capacity: usize,

@@ -76,6 +76,8 @@ struct Arrival<'a> {
     ts: Timestamp,
     /// By the tracker's clock.
     elapsed: u64,
+    /// Whether its time is believed.
+    is_timely: bool,
 }
 
 impl<E: FlowExtractor, S> Engine<E, S> {
@@ -214,11 +216,10 @@ impl<E: FlowExtractor, S> Engine<E, S> {
         if self.clock.elapsed() >= self.due_at && self.config.auto_sweep {
             self.sweep(sink);
         }
-        if self.clock.is_in_doubt() {
-            self.stats.doubtful_timestamps += 1;
-        }
-        let ts = if self.monotonic { self.clock.now() } else { view.timestamp };
-        Arrival { view, wire_len: view.wire_len, ts, elapsed }
+        let is_timely = !self.clock.is_in_doubt();
+        self.stats.doubtful_timestamps += u64::from(!is_timely);
+        let ts = if self.monotonic { self.clock.latest() } else { view.timestamp };
+        Arrival { view, wire_len: view.wire_len, ts, elapsed, is_timely }
     }
 
     /// Handles a packet of a flow. What nearly every one is, is handled here.
@@ -246,7 +247,7 @@ impl<E: FlowExtractor, S> Engine<E, S> {
             };
             if continues {
                 flow.touched = arrival.elapsed;
-                flow.count(side, arrival.wire_len, arrival.ts, payload_len);
+                flow.count(side, arrival, payload_len);
                 if let Some(info) = &extracted.tcp {
                     flow.history.note_data_or_ack(side, payload_len > 0);
                     if (info.window == 0) & (payload_len == 0) {
@@ -311,7 +312,7 @@ impl<E: FlowExtractor, S> Engine<E, S> {
                 slot = None;
                 continue;
             }
-            flow.count(side, arrival.wire_len, ts, payload_len);
+            flow.count(side, arrival, payload_len);
             if let Some(info) = &extracted.tcp {
                 write_history(flow, side, info, payload_len, &outcome);
                 report.odd_segments(flow, &outcome, sink);
@@ -409,7 +410,7 @@ impl<E: FlowExtractor, S> Engine<E, S> {
         let Some(flow) = slot.and_then(|slot| self.table.get_mut(slot)) else { return false };
         let side = flow.side_of(quoted.orientation);
         let from = side.other();
-        flow.count(from, arrival.wire_len, arrival.ts, 0);
+        flow.count(from, arrival, 0);
         flow.details.get_or_insert_default().icmp_errors[from.index()] += 1;
         if flow.closed().is_none() {
             flow.touched = arrival.elapsed;
@@ -493,29 +494,32 @@ impl<E: FlowExtractor, S> Engine<E, S> {
             sink.state_change(flow, from, to, ts);
         }
         let Some(reason) = flow.closed() else { return };
-        if self.config.close_linger.is_zero() {
+        if flow.linger(&self.config).is_zero() {
             self.end(slot, reason, ts, sink);
         } else {
             self.eviction.closed(slot, &self.table);
         }
     }
 
-    /// Arms the timer of a flow that is new, or whose state gives it less time than before.
-    fn arm(&mut self, slot: u32, fresh: bool) {
+    /// Sees to it that the flow is looked at when its time is over, or has to be reported. Unless it
+    /// has a timer already, it is `without` one.
+    fn arm(&mut self, slot: u32, without: bool) {
         let Some(flow) = self.table.get_mut(slot) else { return };
         let tick = self.timers.tick_for(flow.deadline(&self.config));
         let tick = match self.config.update_interval {
             Some(interval) => tick.min(next_update(flow, &self.timers, interval)),
             None => tick,
         };
-        if fresh || TimerWheel::is_before(tick, flow.timer) {
-            flow.timer = self.timers.arm(slot, tick);
+        // Nearly always the timer that it has does. What the wheel knows of it is far away.
+        if !without && !TimerWheel::is_before(tick, flow.timer) {
+            return;
         }
-        // Flows that are gone leave their timers behind; this keeps them fewer than the flows.
+        flow.timer = self.timers.arm(slot, tick);
+        // This keeps leftovers fewer than the flows, a bucket at a time, so that no packet waits
+        // for all of them.
         if self.timers.len() > 2 * self.table.len() + SLACK {
             let table = &self.table;
-            self.timers
-                .retain(|timer| table.get(timer.slot).is_some_and(|flow| flow.timer == timer.tick));
+            self.timers.clean_a_bucket(|slot| table.get(slot).is_some());
         }
     }
 
@@ -529,10 +533,10 @@ impl<E: FlowExtractor, S> Engine<E, S> {
         self.due_at = self.timers.next_due();
         for timer in fired.drain(..) {
             let slot = timer.slot;
-            let Some(flow) = self.table.get_mut(slot).filter(|flow| flow.timer == timer.tick)
-            else {
+            if !self.timers.take(timer) {
                 continue;
-            };
+            }
+            let Some(flow) = self.table.get_mut(slot) else { continue };
             // Its last packet had a time that turned out to be wrong.
             flow.touched = flow.touched.min(elapsed);
             if flow.deadline(&self.config) <= elapsed {
@@ -625,16 +629,18 @@ fn is_icmp(l4: Option<L4Proto>) -> bool {
 
 impl<K, S> Flow<K, S> {
     #[inline]
-    fn count(&mut self, side: FlowSide, wire_len: u32, ts: Timestamp, payload_len: u32) {
+    fn count(&mut self, side: FlowSide, arrival: &Arrival<'_>, payload_len: u32) {
         // A time that lies behind by more than clocks are wrong by shows that it was the last one
         // which was wrong.
-        let is_later = ts >= self.last_seen;
-        if is_later || self.last_seen.saturating_sub(ts) > crate::clock::STEP {
-            self.last_seen = ts;
+        let is_later = arrival.ts >= self.last_seen;
+        if arrival.is_timely
+            && (is_later || self.last_seen.saturating_sub(arrival.ts) > crate::clock::STEP)
+        {
+            self.last_seen = arrival.ts;
         }
         let traffic = &mut self.traffic[side.index()];
         traffic.packets += 1;
-        traffic.bytes += u64::from(wire_len);
+        traffic.bytes += u64::from(arrival.wire_len);
         traffic.payload_bytes += u64::from(payload_len);
     }
 }
@@ -652,11 +658,13 @@ fn judge<K, S>(
     flow.tcp.segment(&mut flow.details, flow.state, side, info, payload_len)
 }
 
-/// The next tick, after now, at which a flow that began at a tick is to be reported.
+/// The next tick, after now, at which a flow is to be reported: one that lies whole intervals behind
+/// the tick in which it began. Where the clock was set meanwhile, any tick is as good.
 fn next_update<K, S>(flow: &Flow<K, S>, timers: &TimerWheel, interval: Duration) -> u64 {
     let (now, every) = (timers.now(), timers.ticks_in(interval));
-    let began = timers.tick_at(flow.started.as_nanos());
-    now.saturating_add(every - now.saturating_sub(began) % every)
+    let phase = timers.tick_at(flow.started.as_nanos()) % every;
+    let since = (now % every + every - phase) % every;
+    now.saturating_add(every - since)
 }
 
 /// Whether this timer fired because the flow is to be reported, and there is something to report.
@@ -667,7 +675,7 @@ fn is_update<K, S>(
     timer: Timer,
 ) -> bool {
     let (tick, every) = (timers.tick_of(timer), timers.ticks_in(interval));
-    let began = timers.tick_at(flow.started.as_nanos());
+    let phase = timers.tick_at(flow.started.as_nanos()) % every;
     let touched = timers.tick_at(flow.touched);
-    tick > began && (tick - began).is_multiple_of(every) && touched.saturating_add(every) >= tick
+    tick % every == phase && touched.saturating_add(every) >= tick && flow.closed().is_none()
 }

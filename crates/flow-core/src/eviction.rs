@@ -20,7 +20,12 @@ pub(crate) struct Eviction {
     by_tick: Option<BTreeMap<u64, VecDeque<Note>>>,
     /// Notes in `by_tick`, those of flows that have ended included.
     noted: usize,
+    /// The tick whose notes are being cleaned, and how many of them were not looked at yet.
+    cleaning: (u64, usize),
 }
+
+/// Notes that one new flow cleans at most, so that no packet waits for all of them.
+const CLEANED_AT_ONCE: usize = 64;
 
 /// A flow in its slot, and when it was last seen.
 #[derive(Clone, Copy)]
@@ -57,12 +62,33 @@ impl Eviction {
         by_tick.entry(tick).or_default().push_back(Note::of(slot, flow));
         self.noted += 1;
         if self.noted > 2 * table.len() + SLACK {
-            for notes in by_tick.values_mut() {
-                notes.retain(|note| note.flow(table).is_some());
-                notes.shrink_to(2 * notes.len());
-            }
-            by_tick.retain(|_, notes| !notes.is_empty());
-            self.noted = by_tick.values().map(VecDeque::len).sum();
+            self.clean(table);
+        }
+    }
+
+    /// Drops some notes of flows that have ended, going round all of them.
+    fn clean<K: Eq + Hash, S>(&mut self, table: &FlowTable<K, S>) {
+        let Some(by_tick) = &mut self.by_tick else { return };
+        let (tick, left) = self.cleaning;
+        let next = by_tick.range(tick..).next().or_else(|| by_tick.first_key_value());
+        let Some((&at, notes)) = next else { return };
+        let left = if at == tick { left.min(notes.len()) } else { notes.len() };
+        let Some(notes) = by_tick.get_mut(&at) else { return };
+        let looked_at = left.min(CLEANED_AT_ONCE);
+        for _ in 0..looked_at {
+            let note = notes.pop_front().filter(|note| note.flow(table).is_some());
+            self.noted -= usize::from(note.is_none());
+            notes.extend(note);
+        }
+        if left > looked_at {
+            self.cleaning = (at, left - looked_at);
+            return;
+        }
+        self.cleaning = (at + 1, usize::MAX);
+        if notes.is_empty() {
+            by_tick.remove(&at);
+        } else {
+            notes.shrink_to(2 * notes.len());
         }
     }
 

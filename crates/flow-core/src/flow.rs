@@ -9,8 +9,8 @@ use crate::{
 
 /// An entry of the flow table.
 ///
-/// What every packet touches stands in front, in the order in which it is touched; counters that
-/// most flows never raise are in a box that is made when the first of them does.
+/// What every packet touches stands in front, in the order in which it is touched; what most flows
+/// never have is in boxes that are made when the first packet has it.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Flow<K, S> {
@@ -18,7 +18,7 @@ pub struct Flow<K, S> {
     pub(crate) state: FlowState,
     pub(crate) initiator: Orientation,
     pub(crate) l4: Option<L4Proto>,
-    /// The tick of the flow's live timer, as the wheel knows it.
+    /// The low half of the tick at which the flow's timer fires.
     pub(crate) timer: u32,
     /// When the last packet came, by the tracker's clock; while the flow lingers, when it closed.
     pub(crate) touched: u64,
@@ -38,16 +38,23 @@ pub struct Flow<K, S> {
 /// Marks a flow whose idle timeout is that of the configuration.
 pub(crate) const OF_CONFIG: u32 = u32::MAX;
 
-/// Counters and facts that most flows do not have.
+/// What most flows do not have.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Details {
     pub(crate) encapsulation: Encapsulation,
-    pub(crate) tcp: TcpStats,
     pub(crate) rumours: Rumours,
-    pub(crate) reassembly: [ReassemblyStats; 2],
+    pub(crate) reported: Reported,
     /// Packets counted for a side that came from a router on its way.
     pub(crate) icmp_errors: [u64; 2],
-    pub(crate) reported: Reported,
+    /// Apart, as they are many, and a flow with VLAN tags needs none of them.
+    pub(crate) counters: Option<Box<Counters>>,
+}
+
+/// What is counted of oddities and of reassembly.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) tcp: TcpStats,
+    pub(crate) reassembly: [ReassemblyStats; 2],
 }
 
 /// Which anomalies of each side were reported in the present tick, so that none is twice.
@@ -190,14 +197,19 @@ impl<K, S> Flow<K, S> {
 
     /// Details of the stream that `side` sends, to be counted.
     pub fn tcp_stats_mut(&mut self, side: FlowSide) -> &mut TcpSideStats {
-        self.details.get_or_insert_default().tcp.side_mut(side)
+        self.counters_mut().tcp.side_mut(side)
     }
 
     /// Takes down what a reassembler says of its buffer.
     pub fn set_reassembly_stats(&mut self, side: FlowSide, stats: ReassemblyStats) {
-        if stats != ReassemblyStats::default() || self.details.is_some() {
-            self.details.get_or_insert_default().reassembly[side.index()] = stats;
+        let has_some = self.details.as_ref().is_some_and(|details| details.counters.is_some());
+        if stats != ReassemblyStats::default() || has_some {
+            self.counters_mut().reassembly[side.index()] = stats;
         }
+    }
+
+    fn counters_mut(&mut self) -> &mut Counters {
+        self.details.get_or_insert_default().counters.get_or_insert_default()
     }
 
     /// Everything counted so far.
@@ -216,10 +228,11 @@ impl<K, S> Flow<K, S> {
             conn_state: self.conn_state(),
             ..FlowStats::default()
         };
-        if let Some(details) = &self.details {
-            stats.tcp = details.tcp;
+        let counters = self.details.as_ref().and_then(|details| details.counters.as_ref());
+        if let Some(counters) = counters {
+            stats.tcp = counters.tcp;
             for side in FlowSide::BOTH {
-                stats.set_reassembly(side, details.reassembly[side.index()]);
+                stats.set_reassembly(side, counters.reassembly[side.index()]);
             }
         }
         stats
@@ -236,13 +249,20 @@ impl<K, S> Flow<K, S> {
         if orientation == self.initiator { FlowSide::Initiator } else { FlowSide::Responder }
     }
 
+    /// How long it stays once it is closed.
+    pub(crate) fn linger(&self, config: &FlowTrackerConfig) -> Duration {
+        match self.state {
+            FlowState::Reset => config.reset_linger.min(config.close_linger),
+            _ => config.close_linger,
+        }
+    }
+
     /// When the flow ends if no packet comes, by the tracker's clock.
     pub(crate) fn deadline(&self, config: &FlowTrackerConfig) -> u64 {
         let own = Duration::from_millis(self.idle_timeout.into());
         let has_own = self.idle_timeout != OF_CONFIG;
         let timeout = match (self.state, self.l4) {
-            (FlowState::Closed, _) => config.close_linger,
-            (FlowState::Reset, _) => config.reset_linger.min(config.close_linger),
+            (FlowState::Closed | FlowState::Reset, _) => self.linger(config),
             (FlowState::SynSent | FlowState::SynReceived, _) if has_own => {
                 config.idle_timeout_syn.min(own)
             }
@@ -280,5 +300,6 @@ mod tests {
             offset_of!(Entry, details),
         ];
         assert_eq!(offsets, [40, 48, 56, 64, 112, 168, 188, 192, 208]);
+        assert_eq!((size_of::<Details>(), size_of::<Counters>()), (120, 768));
     }
 }

@@ -32,6 +32,10 @@ struct Bucket {
 
 const PLACES: usize = 7;
 
+/// What a free place holds, so that it is none of the entries that are looked for: there are never
+/// so many.
+pub(crate) const NO_SLOT: u32 = u32::MAX;
+
 /// Entries per bucket at which the table grows.
 ///
 /// Rationale: with five on average about one entry in ten is not in its own bucket; with six, one
@@ -129,7 +133,7 @@ impl Index {
         loop {
             let Some(bucket) = self.buckets.get_mut(at) else { return };
             let was_full = !bucket.has_free();
-            bucket.set(place, 0, 0, 0);
+            bucket.set(place, 0, 0, NO_SLOT);
             let Some(strayed) = was_full.then(|| self.beyond(at)).flatten() else { return };
             let Some(bucket) = self.buckets.get_mut(at) else { return };
             bucket.set(place, tag(strayed.hash), strayed.hash, strayed.slot);
@@ -196,7 +200,7 @@ fn tag(hash: u32) -> u8 {
 
 impl Bucket {
     const EMPTY: Self =
-        Self { tags: 0xff << (8 * PLACES), hashes: [0; PLACES], slots: [0; PLACES] };
+        Self { tags: 0xff << (8 * PLACES), hashes: [0; PLACES], slots: [NO_SLOT; PLACES] };
 
     /// Where this tag stands, and maybe a few other places behind the first of them.
     #[inline]
@@ -277,6 +281,17 @@ mod tests {
         assert_eq!(index.len(), 10_000);
         assert!((0..10_000_u32).all(|slot| is_there(&index, slot.wrapping_mul(0x9e37_79b9), slot)));
         assert!(!is_there(&index, 1, 1));
+    }
+
+    #[test]
+    fn a_free_place_is_no_entry() {
+        let mut index = Index::with_capacity(1);
+        for (hash, slot) in [(1 << 24, 7), (5 << 24, 8), (0, 0)] {
+            index.insert(hash, slot);
+        }
+        index.remove(5 << 24, 8);
+        index.remove(0, 0);
+        assert_eq!((index.len(), is_there(&index, 0, 0)), (1, false));
     }
 
     proptest! {

@@ -3,7 +3,7 @@ use std::hash::{BuildHasher, Hash};
 use foldhash::fast::RandomState;
 
 use crate::flow::Flow;
-use crate::index::Index;
+use crate::index::{Index, NO_SLOT};
 
 /// Flows by key: a slab of entries and an [`Index`] over it.
 ///
@@ -20,9 +20,6 @@ pub(crate) struct FlowTable<K, S> {
     free: Vec<u32>,
     hasher: RandomState,
 }
-
-/// No slot: there are never so many.
-const NONE: u32 = u32::MAX;
 
 const BLOCK: usize = 1 << BLOCK_BITS;
 
@@ -64,7 +61,7 @@ impl<K: Eq + Hash, S> FlowTable<K, S> {
     /// The slot that a flow with this hash is most likely in, or one that there is not.
     #[inline]
     pub(crate) fn foresee(&self, hash: u32) -> u32 {
-        self.index.find(hash, |_| true).unwrap_or(NONE)
+        self.index.find(hash, |_| true).unwrap_or(NO_SLOT)
     }
 
     /// Reads the memory of a slot, so that it is near when its packet is handled.

@@ -10,7 +10,7 @@ use crate::{FlowSide, FlowState, RejectReason, SegmentOddity, TcpFlags, TcpInfo,
 ///
 /// Decides which segments a host would accept (RFC 9293 section 3.10, RFC 5961, RFC 7323) and
 /// what they do to the connection's state. Only accepted segments move anything.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tcp {
     ends: [End; 2],
 }
@@ -58,7 +58,7 @@ impl Candidates {
 }
 
 /// One end. Sequence numbers are those of the segments it sends.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct End {
     /// Initial sequence number; valid with `SYN`.
     isn: u32,
@@ -280,7 +280,10 @@ impl Tcp {
             & ((mine.flags | peer.flags) & NONE == 0)
             & (mine.flags & peer.flags & BOTH == BOTH)
             & (info.seq == mine.next)
+            // Forward, and to nothing that the capture has not seen, on either side.
             & (info.ack.wrapping_sub(mine.acked) <= peer.next.wrapping_sub(mine.acked))
+            & !seq_before(peer.next, mine.acked)
+            & !seq_before(mine.next, peer.acked)
             & (info.ttl == mine.ttl)
             & !info.options.signed
             & !(has_value & seq_before(value, mine.ts_recent));
@@ -434,6 +437,114 @@ impl End {
         if !self.has(SENT) || seq_before(self.next, past) {
             self.next = past;
             self.flags |= SENT;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+    use crate::TcpOptions;
+
+    /// A segment, by how far it is from what would come next.
+    #[derive(Clone, Debug)]
+    struct Step {
+        side: FlowSide,
+        flags: TcpFlags,
+        seq: i32,
+        ack: i32,
+        len: u32,
+        ttl: u8,
+        timestamp: Option<i8>,
+        signed: bool,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let usual = TcpFlags::ACK;
+        let flags = select(vec![
+            usual,
+            usual,
+            usual,
+            usual | TcpFlags::PSH,
+            usual | TcpFlags::FIN,
+            usual | TcpFlags::SYN,
+            usual | TcpFlags::RST,
+            TcpFlags::SYN,
+            TcpFlags::RST,
+            TcpFlags::empty(),
+        ]);
+        let off = || select(vec![0, 0, 0, 0, 0, -100, 100, -1, 1, 70_000, 1_600_000_000]);
+        let rest = (off(), off(), select(vec![0, 0, 1, 100]), select(vec![64, 64, 64, 40]));
+        let options = (prop::option::of(-2..5_i8), prop::bool::weighted(0.05));
+        (select(FlowSide::BOTH.to_vec()), flags, rest, options).prop_map(
+            |(side, flags, (seq, ack, len, ttl), (timestamp, signed))| Step {
+                side,
+                flags,
+                seq,
+                ack,
+                len,
+                ttl,
+                timestamp,
+                signed,
+            },
+        )
+    }
+
+    fn info(step: &Step, next: [u32; 2], clock: u32) -> TcpInfo {
+        let [mine, theirs] = [step.side, step.side.other()].map(|side| next[side.index()]);
+        TcpInfo {
+            flags: step.flags,
+            seq: mine.wrapping_add_signed(step.seq),
+            ack: theirs.wrapping_add_signed(step.ack),
+            window: 1_000,
+            urgent: 0,
+            ttl: step.ttl,
+            options: TcpOptions {
+                timestamps: step.timestamp.map(|by| (clock.wrapping_add_signed(by.into()), 0)),
+                window_scale: None,
+                signed: step.signed,
+            },
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_short_way_leads_to_the_same(
+            handshake in any::<bool>(),
+            steps in prop::collection::vec(step(), 0..60),
+        ) {
+            let plain = |side, flags| Step {
+                side, flags, seq: 0, ack: 0, len: 0, ttl: 64, timestamp: Some(0), signed: false,
+            };
+            let opening = [
+                plain(FlowSide::Initiator, TcpFlags::SYN),
+                plain(FlowSide::Responder, TcpFlags::SYN | TcpFlags::ACK),
+                plain(FlowSide::Initiator, TcpFlags::ACK),
+            ];
+            let opening = if handshake { opening.to_vec() } else { Vec::new() };
+            let (mut short, mut long) = (Tcp::default(), Tcp::default());
+            let [mut short_details, mut long_details] = [None, None];
+            let (mut state, mut next) = (FlowState::Active, [u32::MAX - 150, 5_000]);
+            for (clock, step) in (100..).zip(opening.iter().chain(&steps)) {
+                let (side, info) = (step.side, info(step, next, clock));
+                let expected = long.segment(&mut long_details, state, side, &info, step.len);
+                if state == FlowState::Established && short.continues(side, &info, step.len) {
+                    prop_assert_eq!(expected, Outcome::accept(state), "{:?}", step);
+                } else {
+                    let outcome = short.segment(&mut short_details, state, side, &info, step.len);
+                    prop_assert_eq!(outcome, expected);
+                }
+                prop_assert_eq!(short, long, "{:?}", step);
+                let control = TcpFlags::SYN | TcpFlags::FIN;
+                if expected.verdict == Verdict::Accept && step.seq == 0 {
+                    let taken = step.len + u32::from(step.flags.intersects(control));
+                    next[side.index()] = next[side.index()].wrapping_add(taken);
+                }
+                state = expected.state;
+            }
         }
     }
 }

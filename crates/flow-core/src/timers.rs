@@ -6,17 +6,23 @@ use std::time::Duration;
 /// ```text
 /// bucket   now   +1    +2   …   +511
 ///          [..]  [..]  [..]     [..]      (slot, tick) of every armed timer
+/// armed    tick of each slot's timer
 /// ```
 ///
-/// Every live flow has one timer whose tick it remembers; a timer of another tick than that is a
-/// leftover and is dropped. Deadlines beyond the horizon wait in the last bucket and are armed
-/// anew from there. So the work is one step per flow and timeout, however many packets came
-/// between. Times are nanoseconds of the tracker's clock.
+/// Every slot of the flow table has one timer at most. It stays armed when its flow has gone: the
+/// next one in the slot lets it fire, too early, and arms it anew, so that flows which come and go
+/// cost nothing here. A timer of another tick than its slot's is a leftover. Deadlines beyond the
+/// horizon wait in the last bucket and are armed anew from there. So the work is one step per flow
+/// and timeout, however many packets came between. Times are nanoseconds of the tracker's clock.
 pub(crate) struct TimerWheel {
     buckets: Vec<Vec<Timer>>,
+    /// The low half of the tick of every slot's timer; of the past, if there is none.
+    armed: Vec<u32>,
     interval: u64,
     now: u64,
     len: usize,
+    /// How many buckets were cleaned so far.
+    cleaned: u64,
 }
 
 /// A slot of the flow table is due at a tick, of which the low half is kept: a timer is never
@@ -40,7 +46,8 @@ const MIN_INTERVAL: u64 = 1_000_000;
 impl TimerWheel {
     pub(crate) fn new(interval: Duration) -> Self {
         let interval = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX).max(MIN_INTERVAL);
-        Self { buckets: (0..BUCKETS).map(|_| Vec::new()).collect(), interval, now: 0, len: 0 }
+        let buckets = (0..BUCKETS).map(|_| Vec::new()).collect();
+        Self { buckets, armed: Vec::new(), interval, now: 0, len: 0, cleaned: 0 }
     }
 
     /// The tick that a time belongs to.
@@ -75,21 +82,45 @@ impl TimerWheel {
         tick.clamp(self.now + 1, self.now + BUCKETS - 1)
     }
 
-    /// Whether a timer armed for `tick` comes before the one that a flow remembers.
+    /// Whether `tick` comes before the one that a timer is armed for, of which a flow remembers the
+    /// low half.
     #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "both are near")]
     pub(crate) fn is_before(tick: u64, armed: u32) -> bool {
         ((tick as u32).wrapping_sub(armed) as i32) < 0
     }
 
-    /// Arms a timer and gives what its flow has to remember. It fires at `tick` or, if that is too
-    /// far away, before it.
+    /// Sees to it that the timer of a slot fires at `tick` or before it, and gives the low half of
+    /// the tick at which it does.
     #[allow(clippy::cast_possible_truncation, reason = "the low half is kept")]
     pub(crate) fn arm(&mut self, slot: u32, tick: u64) -> u32 {
         let tick = self.in_reach(tick);
-        let timer = Timer { slot, tick: tick as u32 };
+        let now = self.now as u32;
+        let at = slot as usize;
+        if at >= self.armed.len() {
+            self.armed.resize(at + 1, now);
+        }
+        let Some(armed) = self.armed.get_mut(at) else { return now };
+        // Distances, as the low half of a tick wraps.
+        let ahead = armed.wrapping_sub(now);
+        if (1..=(tick as u32).wrapping_sub(now)).contains(&ahead) && ahead < BUCKETS as u32 {
+            return *armed;
+        }
+        *armed = tick as u32;
+        let timer = Timer { slot, tick: *armed };
         self.bucket(tick).push(timer);
         self.len += 1;
         timer.tick
+    }
+
+    /// Whether a timer that has fired is that of its slot, and not a leftover. It is one from now
+    /// on.
+    #[allow(clippy::cast_possible_truncation, reason = "the low half is kept")]
+    pub(crate) fn take(&mut self, fired: Timer) -> bool {
+        let (now, armed) = (self.now as u32, self.armed.get_mut(fired.slot as usize));
+        let Some(armed) = armed.filter(|armed| **armed == fired.tick) else { return false };
+        // A leftover of the same tick must not be taken for it. The tick that is now has passed.
+        *armed = now.wrapping_sub(u32::from(*armed == now));
+        true
     }
 
     /// The whole tick of a timer that has fired.
@@ -117,21 +148,38 @@ impl TimerWheel {
         self.len
     }
 
-    /// Drops the timers that are not `live`, and all but one of those that are equal.
-    pub(crate) fn retain(&mut self, mut live: impl FnMut(&Timer) -> bool) {
-        for bucket in &mut self.buckets {
-            bucket.retain(&mut live);
-            bucket.sort_unstable();
-            bucket.dedup();
-            bucket.shrink_to(2 * bucket.len());
-        }
-        self.len = self.buckets.iter().map(Vec::len).sum();
+    /// Drops the leftovers of one bucket, another one each time, and the timers of slots that are
+    /// not `in_use`.
+    #[allow(clippy::cast_possible_truncation, reason = "the low half is kept")]
+    pub(crate) fn clean_a_bucket(&mut self, in_use: impl Fn(u32) -> bool) {
+        self.cleaned += 1;
+        let at = self.index_of(self.cleaned);
+        let now = self.now as u32;
+        let (Some(bucket), armed) = (self.buckets.get_mut(at), &mut self.armed) else { return };
+        let before = bucket.len();
+        bucket.sort_unstable();
+        bucket.dedup();
+        bucket.retain(|timer| {
+            let Some(armed) = armed.get_mut(timer.slot as usize) else { return false };
+            let is_live = *armed == timer.tick;
+            if is_live && !in_use(timer.slot) {
+                *armed = now;
+                return false;
+            }
+            is_live
+        });
+        bucket.shrink_to(2 * bucket.len());
+        self.len -= before - bucket.len();
     }
 
     #[allow(clippy::cast_possible_truncation, reason = "the remainder is below BUCKETS")]
+    fn index_of(&self, tick: u64) -> usize {
+        (tick % BUCKETS) as usize
+    }
+
     fn bucket(&mut self, tick: u64) -> &mut Vec<Timer> {
-        let index = (tick % BUCKETS) as usize;
-        // The remainder is always in range; the first bucket is never the wrong answer.
+        let index = self.index_of(tick);
+        // The remainder is always in range.
         &mut self.buckets[index]
     }
 }
@@ -149,11 +197,11 @@ mod tests {
     fn fired_at(wheel: &mut TimerWheel, secs: u64) -> Vec<u32> {
         let mut fired = Vec::new();
         wheel.advance(secs * SECOND, &mut fired);
-        fired.iter().map(|timer| timer.slot).collect()
+        fired.iter().filter(|&&timer| wheel.take(timer)).map(|timer| timer.slot).collect()
     }
 
-    fn arm(wheel: &mut TimerWheel, slot: u32, deadline: u64) -> u32 {
-        wheel.arm(slot, wheel.tick_for(deadline))
+    fn arm(wheel: &mut TimerWheel, slot: u32, deadline: u64) {
+        wheel.arm(slot, wheel.tick_for(deadline));
     }
 
     #[test]
@@ -180,19 +228,34 @@ mod tests {
     #[test]
     fn a_deadline_beyond_the_horizon_fires_early_and_not_late() {
         let mut wheel = wheel();
-        let tick = arm(&mut wheel, 1, 1_000_000 * SECOND);
-        assert_eq!(u64::from(tick), BUCKETS - 1);
-        assert_eq!(fired_at(&mut wheel, 600), [1]);
+        arm(&mut wheel, 1, 1_000_000 * SECOND);
+        assert!(fired_at(&mut wheel, BUCKETS - 2).is_empty());
+        assert_eq!(fired_at(&mut wheel, BUCKETS - 1), [1]);
+    }
+
+    #[test]
+    fn a_slot_has_one_timer_the_earliest() {
+        let mut wheel = wheel();
+        for deadline in [50, 60, 50, 40, 45] {
+            arm(&mut wheel, 1, deadline * SECOND);
+        }
+        assert_eq!(wheel.len(), 2);
+        assert_eq!((fired_at(&mut wheel, 41), fired_at(&mut wheel, 51)), (vec![1], vec![]));
+        arm(&mut wheel, 1, 60 * SECOND);
+        assert_eq!(fired_at(&mut wheel, 61), [1]);
     }
 
     #[test]
     fn leftovers_can_be_dropped() {
         let mut wheel = wheel();
-        for _ in 0..10 {
-            arm(&mut wheel, 1, 50 * SECOND);
-            arm(&mut wheel, 2, 50 * SECOND);
+        for deadline in [50, 49, 48] {
+            arm(&mut wheel, 1, deadline * SECOND);
+            arm(&mut wheel, 2, deadline * SECOND);
         }
-        wheel.retain(|timer| timer.slot == 1);
-        assert_eq!((wheel.len(), fired_at(&mut wheel, 51)), (1, vec![1]));
+        (0..BUCKETS).for_each(|_| wheel.clean_a_bucket(|slot| slot == 1));
+        assert_eq!(wheel.len(), 1);
+        // The slot that was not in use has no timer left, and gets another.
+        arm(&mut wheel, 2, 48 * SECOND);
+        assert_eq!(fired_at(&mut wheel, 60), [1, 2]);
     }
 }

@@ -124,6 +124,56 @@ fn the_record_keeps_the_times_that_are_plausible() {
     assert_eq!(tracker.stats().doubtful_timestamps, 1);
 }
 
+/// The last packets of the record have times that nothing else confirms.
+#[test]
+fn the_record_does_not_end_with_a_time_in_doubt() {
+    for doubtful in [0, NOW + 30 * 365 * DAY, NOW - 7_200_000] {
+        let mut tracker = FlowTracker::new(Wire);
+        for millis in [NOW, NOW + 5_000, doubtful] {
+            tracker.track(at(&datagram(1), millis)).for_each(drop);
+        }
+        let stats = tracker.snapshot_stats(&1).unwrap();
+        assert_eq!(stats.last_seen, Timestamp::from_nanos((NOW + 5_000) * 1_000_000));
+    }
+}
+
+/// A packet half a day ahead moves the clock, but it does not stand still until then.
+#[test]
+fn timeouts_go_on_after_a_clock_was_set_back() {
+    let mut packets = vec![(1, NOW), (2, NOW + DAY / 2)];
+    packets.extend((0..10).map(|second| (3, NOW + second * 1_000)));
+    packets.push((4, NOW + 100_000));
+    check(
+        &packets,
+        &[
+            "1 started",
+            "1 timeout 1",
+            "2 started",
+            "3 started",
+            "2 timeout 1",
+            "3 timeout 10",
+            "4 started",
+            "4 eof 1",
+        ],
+    );
+}
+
+#[test]
+fn monotonic_events_never_go_back() {
+    let mut tracker = FlowTracker::new(Wire).with_monotonic_timestamps(true);
+    let mut last = Timestamp::default();
+    let back = (0..20).map(|second| NOW - 10 * DAY + second * 1_000);
+    for millis in [NOW, NOW + 1_000].into_iter().chain(back).chain([NOW - 5_000, NOW + 2_000]) {
+        for event in tracker.track(at(&datagram(1), millis)) {
+            if let FlowEvent::Packet { ts, .. } = event {
+                assert!(ts >= last, "{ts:?} after {last:?}");
+                last = ts;
+            }
+        }
+    }
+    assert_eq!(last, Timestamp::from_nanos((NOW + 1_000) * 1_000_000));
+}
+
 /// Whatever the times are: every flow begins and ends once, and nothing goes on for ever.
 #[test]
 fn arbitrary_times_lose_nothing() {
@@ -155,6 +205,19 @@ fn flows_that_go_on_are_reported_if_asked_for() {
     // Nothing came between 21 and 55 s.
     assert_eq!(events_of(&mut tracker, &packets), ["1 started", "1: 3", "1: 4", "1: 5", "1 eof 7"]);
     check(&packets, &["1 started", "1 eof 7"]);
+}
+
+/// And when it begins has nothing to do with what the clock was set to before.
+#[test]
+fn flows_that_go_on_behind_a_step_of_the_clock_are_reported() {
+    let mut config = FlowTrackerConfig::default();
+    config.update_interval = Some(Duration::from_secs(10));
+    let step = [(1, NOW)].into_iter().chain((0..8).map(|_| (1, NOW + 400 * DAY)));
+    let later = (0..50).map(|second| (2, NOW + 400 * DAY + second * 1_000));
+    let packets: Vec<_> = step.chain(later).collect();
+    let events = events_of(&mut FlowTracker::new(Wire).with_config(config), &packets);
+    let updates = events.iter().filter(|event| event.starts_with("2: "));
+    assert!((4..=5).contains(&updates.count()), "{events:?}");
 }
 
 #[test]

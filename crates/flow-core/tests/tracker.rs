@@ -268,6 +268,45 @@ fn an_ack_of_something_else_establishes_nothing() {
 }
 
 #[test]
+fn d3_data_with_a_wild_ack_is_rejected_where_both_sides_are_known() {
+    check_established(
+        "> PA 0 0 AAAAA\n> PA 5 1600000000 EVIL!\n> PA 5 0 BBBBB",
+        &["! bad_ack", "ended eof ShAD 5/1"],
+    );
+    // Somebody who saw no SYN cannot tell who is right.
+    check(
+        "> PA 0 0 AAAAA\n< A 0 5\n> PA 5 1600000000 BBBBB",
+        &["started Initiator", "ended eof Da 2/1"],
+    );
+}
+
+/// Two bytes in a row are lost, then somebody acknowledges far too much.
+#[test]
+fn a_wild_ack_after_a_loss_does_not_stick() {
+    check_established(
+        "< A 0 100\n< A 0 1600000000\n> PA 100 0 AAAAA\n> FA 105 0\n< FA 0 106\n> A 106 1",
+        &["fin_wait", "closing", "closed", "ended fin ShAaDFf 5/4"],
+    );
+}
+
+#[test]
+fn a_wild_ack_before_the_other_side_is_heard_does_not_stick() {
+    check(
+        "> A 0 1600000000\n> A 0 0\n< PA 0 0 AAAAA\n< PA 10 0 BBBBB\n< FA 15 0\n> FA 0 16\n< A 16 1",
+        &["started Initiator", "fin_wait", "closing", "closed", "ended fin AdfFa 3/4"],
+    );
+}
+
+#[test]
+fn no_linger_after_a_reset_ends_at_once() {
+    let mut config = FlowTrackerConfig::default();
+    config.reset_linger = Duration::ZERO;
+    let events = events_with(config, &format!("{HANDSHAKE}> R 0\n< A 0 0"));
+    let expected = ["reset", "ended rst ShAR 3/1", "started Initiator"];
+    assert_eq!(events[4..7], expected);
+}
+
+#[test]
 fn a_reset_as_the_first_packet_captured_is_undone_too() {
     check(
         "> R 0\n> PA 0 0 AAAAA\n< A 0 5",

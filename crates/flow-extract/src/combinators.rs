@@ -97,7 +97,7 @@ combinator! {
 ///
 /// Layers are taken off from the outside until no further one is found. If an inner layer turns
 /// out to be no packet with a flow (garbage, ARP, cut off), the flow is that of the last outer
-/// packet that has one; so no packet is lost by looking into it. A fragment inside has no flow.
+/// packet that has one; so no packet is lost by looking into it.
 ///
 /// A packet of TCP or UDP directly above IP and Ethernet costs a comparison of four fields more
 /// than the wrapped extractor alone.

@@ -211,7 +211,13 @@ impl Judge<'_> {
             Ok(resync) => resync,
             Err(reason) => return Outcome::reject(reason, state),
         };
+        if self.len > 0 && self.is_wild_between_known_sides() {
+            return Outcome::reject(RejectReason::BadAck, state);
+        }
         self.settle_candidate();
+        if !self.mine().has(SENT) {
+            self.check_early_ack();
+        }
         let unseen = self.acknowledge();
         let peer = self.peer();
         let mine = self.tcp.end_mut(self.side);
@@ -376,23 +382,48 @@ impl Judge<'_> {
         }
     }
 
+    /// This is the first segment of its sender. What the other side has acknowledged before was
+    /// nothing that could be checked; if it does not fit, one of the two is wrong, and neither can
+    /// hold the other off.
+    fn check_early_ack(&mut self) {
+        let seq = self.info.seq;
+        let peer = self.tcp.end_mut(self.side.other());
+        let window = peer.window.max(ASSUMED_WINDOW);
+        let (ahead, behind) = (peer.acked.wrapping_sub(seq), seq.wrapping_sub(peer.acked));
+        if peer.has(ACKED) && ahead > window && behind > window {
+            peer.flags &= !ACKED;
+        }
+    }
+
+    /// Whether it acknowledges more than the window that its sender gave: such a number must not
+    /// stick. One that a segment of the other side vouches for is no such number.
+    fn acks_beyond_window(&self) -> bool {
+        let (mine, peer, ack) = (self.mine(), self.peer(), self.info.ack);
+        let window = mine.window.max(mine.scaled(self.info, &peer)).max(ASSUMED_WINDOW);
+        peer.has(SENT)
+            && seq_before(peer.next, ack)
+            && ack.wrapping_sub(peer.next) > window
+            && !self.stray(self.side.other()).is_some_and(|stray| near(ack, stray))
+    }
+
+    /// The same between two sides that were both heard from their SYNs on: a host would drop the
+    /// segment (RFC 9293 section 3.10.7.4).
+    fn is_wild_between_known_sides(&self) -> bool {
+        let is_known = |end: End| end.has(SYN) && !end.has(SYN_INFERRED);
+        is_known(self.mine()) && is_known(self.peer()) && self.acks_beyond_window()
+    }
+
     /// Takes down what the segment acknowledges and the window it advertises. Says whether it
     /// acknowledges something that the capture has not seen.
     fn acknowledge(&mut self) -> bool {
-        let (peer, info) = (self.peer(), self.info);
-        let stray = self.stray(self.side.other());
+        let (peer, info, wild) = (self.peer(), self.info, self.acks_beyond_window());
         let mine = self.tcp.end_mut(self.side);
         mine.window = mine.window.max(mine.scaled(info, &peer));
-        let unseen = peer.has(SENT) && seq_before(peer.next, info.ack);
-        // Nobody acknowledges more than the window it gave; a wild number must not stick.
-        let wild = unseen
-            && info.ack.wrapping_sub(peer.next) > mine.window.max(ASSUMED_WINDOW)
-            && !stray.is_some_and(|stray| near(info.ack, stray));
         if !wild && (!mine.has(ACKED) || seq_before(mine.acked, info.ack)) {
             mine.acked = info.ack;
             mine.flags |= ACKED;
         }
-        unseen
+        peer.has(SENT) && seq_before(peer.next, info.ack)
     }
 }
 
