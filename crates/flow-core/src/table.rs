@@ -131,10 +131,11 @@ impl<K: Eq + Hash, S> FlowTable<K, S> {
         flow
     }
 
-    /// From here on flows are known by their slots only, and cost less to remove: for the end of
-    /// all.
-    pub(crate) fn forget_keys(&mut self) {
+    /// Takes every flow out.
+    pub(crate) fn take_all(&mut self) -> TakenFlows<K, S> {
         self.index = Index::with_capacity(0);
+        self.free = Vec::new();
+        TakenFlows { blocks: std::mem::take(&mut self.blocks) }
     }
 
     /// Slots in use, in slab order.
@@ -144,5 +145,31 @@ impl<K: Eq + Hash, S> FlowTable<K, S> {
             let flow = flow.as_ref()?;
             Some((slot as u32, flow))
         })
+    }
+}
+
+/// The flows that were in a table.
+pub(crate) struct TakenFlows<K, S> {
+    blocks: Vec<Vec<Option<Flow<K, S>>>>,
+}
+
+impl<K, S> TakenFlows<K, S> {
+    /// Hands them out in the order in which they began.
+    pub(crate) fn for_each_by_id(mut self, mut act: impl FnMut(Flow<K, S>)) {
+        let flows = || self.blocks.iter().flatten().enumerate();
+        if flows().filter_map(|(_, flow)| flow.as_ref()).is_sorted_by_key(Flow::id) {
+            // No slot was used twice. The memory goes as the flows do.
+            self.blocks.into_iter().flatten().flatten().for_each(act);
+            return;
+        }
+        let mut order: Vec<_> =
+            flows().filter_map(|(slot, flow)| Some((flow.as_ref()?.id, slot))).collect();
+        order.sort_unstable();
+        for (_, slot) in order {
+            let block = self.blocks.get_mut(slot / BLOCK);
+            if let Some(flow) = block.and_then(|block| block.get_mut(slot % BLOCK)?.take()) {
+                act(flow);
+            }
+        }
     }
 }

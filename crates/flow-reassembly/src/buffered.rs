@@ -4,7 +4,8 @@ use flow_core::{
 };
 
 use crate::{
-    Reassembler, ReassemblerFactory, Segment, StreamConfig, StreamReassembler, StreamSink,
+    OverlapPolicy, Reassembler, ReassemblerFactory, Segment, StreamConfig, StreamReassembler,
+    StreamSink,
 };
 
 /// Keeps the ordered bytes of a stream until somebody [`take`](Self::take)s them.
@@ -116,6 +117,13 @@ impl BufferedReassembler {
         self
     }
 
+    /// The same with another choice of the bytes that win where segments overlap.
+    #[must_use]
+    pub fn with_overlap_policy(mut self, policy: OverlapPolicy) -> Self {
+        self.config.overlap = policy;
+        self
+    }
+
     /// Takes the ordered bytes that have come since the last call.
     pub fn take(&mut self) -> Vec<u8> {
         let start = std::mem::take(&mut self.buffer.start);
@@ -194,11 +202,28 @@ impl Reassembler for BufferedReassembler {
     }
 }
 
-/// Makes a [`BufferedReassembler`] for every flow and side.
+/// Makes a [`BufferedReassembler`] for every flow and side, all alike. For different ones, use a
+/// closure:
+///
+/// ```
+/// use flow_core::{FlowExtractor, FlowSide};
+/// use flow_reassembly::{BufferedReassembler, FlowDriver, OverlapPolicy};
+///
+/// // The key of these flows is the VLAN that they are in.
+/// fn watch<E: FlowExtractor<Key = u16>>(extractor: E) {
+///     let driver = FlowDriver::new(extractor, |vlan: &u16, _sender: FlowSide| {
+///         let policy = if *vlan == 7 { OverlapPolicy::LINUX } else { OverlapPolicy::First };
+///         BufferedReassembler::new().with_overlap_policy(policy)
+///     });
+///     // …
+/// #   drop(driver);
+/// }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct BufferedReassemblerFactory {
     max_buffer: Option<usize>,
     policy: Option<OverflowPolicy>,
+    overlap: OverlapPolicy,
 }
 
 impl BufferedReassemblerFactory {
@@ -215,13 +240,20 @@ impl BufferedReassemblerFactory {
         self.policy = Some(policy);
         self
     }
+
+    /// See [`BufferedReassembler::with_overlap_policy`].
+    #[must_use]
+    pub fn with_overlap_policy(mut self, policy: OverlapPolicy) -> Self {
+        self.overlap = policy;
+        self
+    }
 }
 
 impl<K> ReassemblerFactory<K> for BufferedReassemblerFactory {
     type Reassembler = BufferedReassembler;
 
     fn new_reassembler(&mut self, _key: &K, _side: FlowSide) -> BufferedReassembler {
-        let mut new = BufferedReassembler::new();
+        let mut new = BufferedReassembler::new().with_overlap_policy(self.overlap);
         new.buffer.policy = self.policy;
         match self.max_buffer {
             Some(bytes) => new.with_max_buffer(bytes),

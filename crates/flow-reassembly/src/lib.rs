@@ -48,6 +48,6 @@ mod stream;
 pub use self::buffered::{BufferedReassembler, BufferedReassemblerFactory};
 pub use self::driver::{DriverState, FlowDriver};
 pub use self::reassembler::{Reassembler, ReassemblerFactory};
-pub use self::segment::{Segment, StreamConfig, StreamSink};
+pub use self::segment::{OverlapPolicy, Segment, StreamConfig, StreamSink};
 pub use self::stream::StreamReassembler;
 pub use flow_core::OverflowPolicy;

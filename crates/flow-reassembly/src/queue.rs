@@ -1,9 +1,11 @@
 use std::collections::VecDeque;
 
+use crate::OverlapPolicy;
+
 /// Bytes that arrived before bytes which precede them.
 ///
-/// Invariant: segments are sorted by `start`, none is empty, and no two overlap. Disjointness is
-/// what makes "the first copy wins" hold: a byte that is there is never touched again.
+/// Invariant: segments are sorted by `start`, none is empty, and no two overlap: which of two
+/// copies of a byte stays is decided when the second comes.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     segments: VecDeque<Queued>,
@@ -20,6 +22,34 @@ pub(crate) struct Queued {
     pub(crate) packet: u64,
     /// Bytes right behind these that the snap length cut off.
     pub(crate) cut_off: u64,
+}
+
+/// Bytes to be queued.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Piece<'a> {
+    /// Stream offset of the first byte.
+    pub(crate) start: u64,
+    pub(crate) bytes: &'a [u8],
+    /// Bytes right behind these that the snap length cut off.
+    pub(crate) cut_off: u64,
+    /// The packet that brought them.
+    pub(crate) packet: u64,
+}
+
+impl Piece<'_> {
+    fn end(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
+
+    /// The part between two stream offsets.
+    fn part(&self, from: u64, to: u64) -> Self {
+        Self {
+            start: from,
+            bytes: slice(self.bytes, from - self.start, to - self.start),
+            cut_off: if to == self.end() { self.cut_off } else { 0 },
+            packet: self.packet,
+        }
+    }
 }
 
 /// What inserting found to be there already.
@@ -74,47 +104,107 @@ impl Queue {
         self.segments.front().map(|segment| segment.start)
     }
 
-    /// Puts bytes in where there are none yet.
+    /// Puts bytes in where there are none yet, and where `policy` has them win over what is there.
     ///
     /// O(log n) to find the place. In a crowded queue there is one insertion into the middle at
     /// most, except where a touching segment is full: behind its first piece, a segment always
     /// touches a queued one and is appended to that.
-    pub(crate) fn insert(&mut self, start: u64, new: &[u8], cut_off: u64, packet: u64) -> Overlap {
-        let end = start + new.len() as u64;
+    pub(crate) fn insert(&mut self, new: Piece<'_>, policy: OverlapPolicy) -> Overlap {
+        let overlap = match policy {
+            OverlapPolicy::First => self.insert_between(new, false),
+            OverlapPolicy::Last => self.insert_between(new, true),
+            OverlapPolicy::StartBefore { tie_longer, tie_equal } => {
+                self.insert_by_start(new, tie_longer, tie_equal)
+            }
+        };
+        self.check();
+        overlap
+    }
+
+    /// Fills the holes that `new` covers. What is there keeps its place, and its bytes unless they
+    /// are to be `replaced`.
+    fn insert_between(&mut self, new: Piece<'_>, replaced: bool) -> Overlap {
+        let (start, end) = (new.start, new.end());
         let mut at = start;
         let mut i = self.segments.partition_point(|segment| segment.end() <= start);
         let mut overlap = Overlap::default();
         while at < end {
-            if let Some(there) = self.segments.get(i).filter(|there| there.start <= at) {
+            if let Some(there) = self.segments.get_mut(i).filter(|there| there.start <= at) {
                 let upto = there.end().min(end);
-                let old = slice(&there.bytes, at - there.start, upto - there.start);
-                overlap.add(old, slice(new, at - start, upto - start));
+                let (from, to) = (at - there.start, upto - there.start);
+                let again = slice(new.bytes, at - start, upto - start);
+                overlap.add(slice(&there.bytes, from, to), again);
+                if replaced && let Some(old) = slice_mut(&mut there.bytes, from, to) {
+                    old.copy_from_slice(again);
+                }
                 at = upto;
                 i += 1;
                 continue;
             }
             let upto = self.segments.get(i).map_or(end, |next| next.start.min(end));
-            let piece = slice(new, at - start, upto - start);
-            let crowded = self.segments.len() >= CROWDED;
-            let left = i.checked_sub(1).and_then(|left| self.segments.get_mut(left));
-            let has_room =
-                |left: &&mut Queued| crowded && left.end() == at && left.bytes.len() < FULL;
-            let cut_off = if upto == end { cut_off } else { 0 };
-            if let Some(left) = left.filter(has_room) {
-                self.charge -= left.charge();
-                left.bytes.extend_from_slice(piece);
-                left.cut_off = cut_off;
-                self.charge += left.charge();
-            } else {
-                let segment = Queued { start: at, bytes: piece.to_vec(), packet, cut_off };
-                self.charge += segment.charge();
-                self.segments.insert(i, segment);
-                i += 1;
-            }
+            i = self.put(i, new.part(at, upto));
             at = upto;
         }
-        self.check();
         overlap
+    }
+
+    /// The neighbour that begins earlier cuts off the front of `new`; what begins later is cut off
+    /// by it.
+    fn insert_by_start(&mut self, new: Piece<'_>, tie_longer: bool, tie_equal: bool) -> Overlap {
+        let end = new.end();
+        let mut i = self.segments.partition_point(|segment| segment.start < new.start);
+        if let Some(alike) = self.segments.get(i).filter(|there| there.start == new.start) {
+            let new_wins = (end > alike.end() && tie_longer) || (end == alike.end() && tie_equal);
+            i += usize::from(!new_wins);
+        }
+        let mut overlap = Overlap::default();
+        let mut at = new.start;
+        if let Some(earlier) = i.checked_sub(1).and_then(|left| self.segments.get(left)) {
+            let upto = earlier.end().clamp(at, end);
+            let old = slice(&earlier.bytes, at - earlier.start, upto - earlier.start);
+            overlap.add(old, slice(new.bytes, 0, upto - at));
+            at = upto;
+        }
+        let mut covered = 0;
+        while let Some(later) = self.segments.get_mut(i + covered).filter(|l| l.start < end) {
+            let upto = later.end().min(end);
+            let again = slice(new.bytes, later.start - new.start, upto - new.start);
+            overlap.add(slice(&later.bytes, 0, upto - later.start), again);
+            self.charge -= later.charge();
+            if later.end() > end {
+                let cut = later.bytes.len() - usize::try_from(later.end() - end).unwrap_or(0);
+                later.bytes.drain(..cut);
+                later.start = end;
+                self.charge += later.charge();
+                break;
+            }
+            covered += 1;
+        }
+        self.segments.drain(i..i + covered);
+        if at < end {
+            self.put(i, new.part(at, end));
+        }
+        overlap
+    }
+
+    /// Puts a piece that touches nothing in front of segment `i`, and gives the segment behind it.
+    fn put(&mut self, i: usize, piece: Piece<'_>) -> usize {
+        let crowded = self.segments.len() >= CROWDED;
+        let left = i.checked_sub(1).and_then(|left| self.segments.get_mut(left));
+        let has_room =
+            |left: &&mut Queued| crowded && left.end() == piece.start && left.bytes.len() < FULL;
+        if let Some(left) = left.filter(has_room) {
+            self.charge -= left.charge();
+            left.bytes.extend_from_slice(piece.bytes);
+            left.cut_off = piece.cut_off;
+            self.charge += left.charge();
+            return i;
+        }
+        let Piece { start, bytes, cut_off, packet } = piece;
+        let segment = Queued { start, bytes: bytes.to_vec(), packet, cut_off };
+        self.charge += segment.charge();
+        self.segments.insert(i, segment);
+        i + 1
     }
 
     /// Takes the first segment if it begins at or before `next`.
@@ -174,4 +264,8 @@ impl Overlap {
 pub(crate) fn slice(bytes: &[u8], from: u64, to: u64) -> &[u8] {
     let range = usize::try_from(from).unwrap_or(usize::MAX)..usize::try_from(to).unwrap_or(0);
     bytes.get(range).unwrap_or_default()
+}
+
+fn slice_mut(bytes: &mut [u8], from: u64, to: u64) -> Option<&mut [u8]> {
+    bytes.get_mut(usize::try_from(from).ok()?..usize::try_from(to).ok()?)
 }

@@ -85,3 +85,16 @@ pub trait ReassemblerFactory<K>: Send + 'static {
     /// A reassembler for what `side` of the flow `key` sends.
     fn new_reassembler(&mut self, key: &K, side: FlowSide) -> Self::Reassembler;
 }
+
+/// A closure is a factory of what it makes.
+impl<K, R, F> ReassemblerFactory<K> for F
+where
+    R: Reassembler,
+    F: FnMut(&K, FlowSide) -> R + Send + 'static,
+{
+    type Reassembler = R;
+
+    fn new_reassembler(&mut self, key: &K, side: FlowSide) -> R {
+        self(key, side)
+    }
+}

@@ -33,6 +33,8 @@ pub struct StreamConfig {
     /// Rationale: the threshold at which TCP itself takes reordering for loss (RFC 5681 section
     /// 3.2).
     pub reorder_segments: u32,
+    /// Which bytes win where segments overlap, in streams that have no policy of their own.
+    pub overlap: OverlapPolicy,
 }
 
 impl StreamConfig {
@@ -53,8 +55,44 @@ impl Default for StreamConfig {
             hole_timeout: Duration::from_secs(10),
             ack_grace: Duration::from_millis(50),
             reorder_segments: 3,
+            overlap: OverlapPolicy::First,
         }
     }
+}
+
+/// Which bytes a stream has where segments overlap and disagree, as far as none of them was handed
+/// on: what was handed on never changes.
+///
+/// Hosts differ in this, and an observer that differs from the host it watches can be shown another
+/// stream than the host gets (Ptacek and Newsham, 1998; Novak and Sturges, 2007). Whatever the
+/// policy, bytes that disagree are counted
+/// ([`conflicting_bytes`](flow_core::TcpSideStats::conflicting_bytes)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OverlapPolicy {
+    /// Those that came first, as Windows since Vista has it: nothing that comes late takes the place
+    /// of a byte.
+    #[default]
+    First,
+    /// Those that came last.
+    Last,
+    /// Those of the segment that begins earlier in the stream. Of two that begin alike, those of
+    /// the first to come, but for these exceptions.
+    StartBefore {
+        /// The longer one, if that comes second.
+        tie_longer: bool,
+        /// The second one, if both are of one length.
+        tie_equal: bool,
+    },
+}
+
+impl OverlapPolicy {
+    /// FreeBSD, macOS, and Windows before Vista.
+    pub const BSD: Self = Self::StartBefore { tie_longer: false, tie_equal: false };
+    /// Linux.
+    pub const LINUX: Self = Self::StartBefore { tie_longer: true, tie_equal: false };
+    /// Linux 2.2 and before.
+    pub const OLD_LINUX: Self = Self::StartBefore { tie_longer: true, tie_equal: true };
 }
 
 /// A TCP segment of one side, accepted by the tracker.

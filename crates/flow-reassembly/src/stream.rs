@@ -2,8 +2,8 @@ use std::collections::VecDeque;
 
 use flow_core::{Gap, GapReason, ReassemblyStats, TcpSideStats, Timestamp};
 
-use crate::queue::{Queue, slice};
-use crate::{Segment, StreamConfig, StreamSink};
+use crate::queue::{Piece, Queue, slice};
+use crate::{OverlapPolicy, Segment, StreamConfig, StreamSink};
 
 /// One direction of a TCP connection: segments in any order go in, the stream comes out.
 ///
@@ -14,7 +14,7 @@ use crate::{Segment, StreamConfig, StreamSink};
 /// ```
 ///
 /// Bytes in order are handed on as a slice of the frame. Bytes behind a hole are copied and kept
-/// until the hole is filled or given up; the first copy of a byte wins. Offsets are counted from
+/// until the hole is filled or given up; which of two copies wins is up to [`OverlapPolicy`]. Offsets are counted from
 /// the first byte after the SYN and have 64 bits; sequence numbers are only ever compared with
 /// the next one expected, so they may wrap.
 ///
@@ -25,6 +25,8 @@ pub struct StreamReassembler {
     /// Sequence number of the byte at offset `next`.
     next_seq: u32,
     flags: u8,
+    /// `None` for that of the configuration.
+    overlap: Option<OverlapPolicy>,
     /// Offset of the next byte to hand on.
     next: u64,
     /// Offset of the FIN, `u64::MAX` if none was seen.
@@ -91,7 +93,7 @@ const BACKFILL: u32 = 1 << 16;
 
 impl Default for StreamReassembler {
     fn default() -> Self {
-        Self { next_seq: 0, flags: 0, next: 0, fin: u64::MAX, rare: None }
+        Self { next_seq: 0, flags: 0, overlap: None, next: 0, fin: u64::MAX, rare: None }
     }
 }
 
@@ -100,6 +102,13 @@ impl StreamReassembler {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same stream with a policy of its own for overlapping segments.
+    #[must_use]
+    pub fn with_overlap_policy(mut self, policy: OverlapPolicy) -> Self {
+        self.overlap = Some(policy);
+        self
     }
 
     /// Takes a segment and hands on what it completes.
@@ -400,20 +409,21 @@ impl StreamReassembler {
             }
             self.give_up_cut_off(cut_off, sink);
         } else {
-            self.queue(start, payload, cut_off, segment);
+            let piece = Piece { start, bytes: payload, cut_off, packet: segment.packet };
+            self.queue(piece, self.overlap.unwrap_or(config.overlap));
             self.drain(sink);
         }
         self.enforce_limits(config, sink);
     }
 
-    /// Keeps bytes for later; the first copy of a byte stays.
-    fn queue(&mut self, start: u64, payload: &[u8], cut_off: u64, segment: &Segment<'_>) {
+    /// Keeps bytes for later.
+    fn queue(&mut self, piece: Piece<'_>, policy: OverlapPolicy) {
         let rare = self.rare.get_or_insert_default();
-        if start > self.next {
+        if piece.start > self.next {
             rare.stats.out_of_order_segments += 1;
         }
-        let overlap = rare.queue.insert(start, payload, cut_off, segment.packet);
-        let is_new = overlap.repeated < payload.len() as u64;
+        let overlap = rare.queue.insert(piece, policy);
+        let is_new = overlap.repeated < piece.bytes.len() as u64;
         rare.hole.segments = rare.hole.segments.saturating_add(u32::from(is_new));
         if overlap.repeated > 0 {
             rare.stats.retransmitted_bytes += overlap.repeated;

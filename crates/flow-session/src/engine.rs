@@ -5,7 +5,7 @@ use flow_core::{
     AnomalyKind, Dedup, EndReason, Flow, FlowExtractor, FlowSide, FlowSink, FlowState, FlowStats,
     FlowTracker, FlowTrackerConfig, L4Proto, OverflowPolicy, PacketView, Timestamp, TrackedPacket,
 };
-use flow_reassembly::{Segment, StreamConfig};
+use flow_reassembly::{OverlapPolicy, Segment, StreamConfig};
 
 use crate::session::{Moment, Session, SessionOutput, count_streams, moment_of};
 use crate::{
@@ -68,6 +68,7 @@ pub enum PoisonPolicy {
 }
 
 type NewParser<K, P> = Box<dyn FnMut(&K) -> P + Send>;
+type ChooseOverlap<K> = Box<dyn FnMut(&K, FlowSide) -> OverlapPolicy + Send>;
 
 struct Sink<K, T: ParserSet> {
     new_stream: NewParser<K, Option<T::Stream>>,
@@ -76,6 +77,7 @@ struct Sink<K, T: ParserSet> {
     stream_out: SessionOutput<<T::Stream as SessionParser>::Message>,
     datagram_out: Vec<Parsed<<T::Datagram as DatagramParser>::Message>>,
     config: StreamConfig,
+    overlap: Option<ChooseOverlap<K>>,
     memory_limit: Option<usize>,
     overflow: OverflowPolicy,
     poison: PoisonPolicy,
@@ -222,6 +224,7 @@ impl<E: FlowExtractor, T: ParserSet, S> SessionEngine<E, T, S> {
                 stream_out: SessionOutput::default(),
                 datagram_out: Vec::new(),
                 config: StreamConfig::default(),
+                overlap: None,
                 memory_limit: None,
                 overflow: OverflowPolicy::default(),
                 poison: PoisonPolicy::default(),
@@ -256,6 +259,17 @@ impl<E: FlowExtractor, T: ParserSet, S> SessionEngine<E, T, S> {
     #[must_use]
     pub fn with_poison_policy(mut self, policy: PoisonPolicy) -> Self {
         self.sink.poison = policy;
+        self
+    }
+
+    /// Chooses which bytes win where segments overlap in what a side of a flow sends; the first
+    /// ones by default. It is the receiving host that the choice should follow.
+    #[must_use]
+    pub fn with_overlap_policy(
+        mut self,
+        choose: impl FnMut(&E::Key, FlowSide) -> OverlapPolicy + Send + 'static,
+    ) -> Self {
+        self.sink.overlap = Some(Box::new(choose));
         self
     }
 
@@ -430,6 +444,9 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
         if let (Slot::Idle, Some(_)) = (&flow.user.slot, &segment) {
             let parser = (self.new_stream)(flow.key())?;
             let mut session = Box::new(Session::new(parser));
+            if let Some(choose) = &mut self.overlap {
+                session.set_overlap_policies(FlowSide::BOTH.map(|side| choose(flow.key(), side)));
+            }
             // The other side may have finished before the first payload came.
             if let Some(fin) = Segment::fin_of(flow, packet, packet.side.other()) {
                 let side = packet.side.other();

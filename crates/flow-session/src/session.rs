@@ -1,7 +1,7 @@
 use flow_core::{
     AnomalyKind, EndReason, Flow, FlowSide, Gap, TcpSideStats, Timestamp, TrackedPacket,
 };
-use flow_reassembly::{Segment, StreamConfig, StreamReassembler, StreamSink};
+use flow_reassembly::{OverlapPolicy, Segment, StreamConfig, StreamReassembler, StreamSink};
 
 use crate::{Context, GapAction, Mark, Parsed, SessionParser};
 
@@ -52,6 +52,12 @@ impl<P: SessionParser> Session<P> {
             fed_last: FlowSide::Initiator,
             parser,
         }
+    }
+
+    /// Which bytes win where segments of each side overlap, in place of what the configuration
+    /// says; to be called before the first segment.
+    pub fn set_overlap_policies(&mut self, policies: [OverlapPolicy; 2]) {
+        self.streams = policies.map(|policy| StreamReassembler::new().with_overlap_policy(policy));
     }
 
     /// Takes a segment that `side` sent.

@@ -10,7 +10,7 @@ use flow::extract::{FiveTuple, FiveTupleKey};
 use flow::pcap::PcapFlowSource;
 use flow::{
     AnomalyKind, Context, EndReason, FlowEvent, FlowSessionDriver, FlowSide, FlowTracker, Gap,
-    GapAction, SessionEvent, SessionParser,
+    GapAction, OverlapPolicy, SessionEvent, SessionParser,
 };
 use serde_json::Value;
 
@@ -50,8 +50,9 @@ impl SessionParser for Streams {
 }
 
 /// The streams of every connection of a capture, one after the other.
-fn streams_of(capture: &Path) -> Streams {
-    let mut driver = FlowSessionDriver::<_, Streams>::new(FiveTuple::bidirectional());
+fn streams_of(capture: &Path, policy: OverlapPolicy) -> Streams {
+    let mut driver = FlowSessionDriver::<_, Streams>::new(FiveTuple::bidirectional())
+        .with_overlap_policy(move |_, _| policy);
     let mut all = Streams::default();
     let mut take = |event: SessionEvent<FiveTupleKey, Streams>| {
         if let SessionEvent::Application { message, .. } = event {
@@ -91,19 +92,27 @@ fn bytes(value: &Value) -> Vec<u8> {
 }
 
 #[test]
-fn overlap_vectors_under_first() {
+fn overlap_vectors() {
     let Some(folder) = folder() else { return };
     let vectors = vectors(&folder, "tcp_vectors");
-    let mut wrong = Vec::new();
-    for vector in &vectors {
-        let id = vector["id"].as_str().unwrap();
-        let got = streams_of(&folder.join("pcaps").join(format!("{id}.pcap")));
-        if got.bytes[0] != bytes(&vector["expected"]["first"]) {
-            wrong.push(format!("{id}: {}", String::from_utf8_lossy(&got.bytes[0])));
+    for (name, policy) in [
+        ("first", OverlapPolicy::First),
+        ("last", OverlapPolicy::Last),
+        ("bsd", OverlapPolicy::BSD),
+        ("linux", OverlapPolicy::LINUX),
+        ("old_linux", OverlapPolicy::OLD_LINUX),
+    ] {
+        let mut wrong = Vec::new();
+        for vector in &vectors {
+            let id = vector["id"].as_str().unwrap();
+            let got = streams_of(&folder.join("pcaps").join(format!("{id}.pcap")), policy);
+            if got.bytes[0] != bytes(&vector["expected"][name]) {
+                wrong.push(format!("{id}: {}", String::from_utf8_lossy(&got.bytes[0])));
+            }
         }
+        println!("{} of {} vectors under {name}", vectors.len() - wrong.len(), vectors.len());
+        assert!(wrong.is_empty(), "{wrong:#?}");
     }
-    println!("{} of {} vectors", vectors.len() - wrong.len(), vectors.len());
-    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
@@ -113,7 +122,8 @@ fn scenarios() {
     let mut wrong = Vec::new();
     for scenario in &scenarios {
         let (id, expected) = (scenario["id"].as_str().unwrap(), &scenario["expected"]);
-        let got = streams_of(&folder.join(scenario["pcap"].as_str().unwrap()));
+        let got =
+            streams_of(&folder.join(scenario["pcap"].as_str().unwrap()), OverlapPolicy::First);
         let also = expected["also_acceptable_c2s"].as_array().unwrap();
         let client = [&expected["c2s"]].into_iter().chain(also).map(bytes);
         let gaps: Vec<[u64; 2]> = serde_json::from_value(expected["gaps_c2s"].clone()).unwrap();
