@@ -54,17 +54,25 @@ pub(crate) fn session(c: &mut Criterion) {
         let driver = FlowSessionDriver::<_, Idle>::new(FiveTuple::bidirectional());
         let mut driver = driver.with_config(config);
         let mut next = 0;
-        let mut packets = |count: u64| {
+        let mut packets = |count: u64, frame: &dyn Fn(u64) -> Frame| {
             let numbers = next..next + count;
             next = numbers.end;
-            let clock = in_bursts(numbers, 1, next_segment(flows), |views| {
+            let clock = in_bursts(numbers, 1, frame, |views| {
                 views.iter().for_each(|view| driver.track(*view).for_each(drop));
             });
             clock.processor
         };
-        packets(flows.into());
+        let segment = next_segment(flows);
+        packets(flows.into(), &segment);
+        // Both sides were heard of, as of nearly all connections.
+        packets(flows.into(), &|number| {
+            let flow = Order::Sequential.flow(number, flows);
+            tcp(flow, FlowSide::Responder, [1, 64], TcpFlags::ACK, &[])
+        });
+        // Whose numbers the segments do not count.
+        let segment = |number| segment(number - u64::from(flows));
         group.bench_function(BenchmarkId::new("idle_parser", flows), |b| {
-            b.iter_custom(&mut packets);
+            b.iter_custom(|count| packets(count, &segment));
         });
     }
 

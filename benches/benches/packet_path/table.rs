@@ -21,16 +21,18 @@ pub(crate) fn track(c: &mut Criterion) {
     for flows in [1, 1_000, 100_000, 1_000_000] {
         let mut tracker = tracker(2_000_000);
         let mut next = 0;
-        let mut packets = |order: Order, count: u64, act: fn(&mut Tracker, &[PacketView<'_>])| {
+        let mut packets = |side: FlowSide, order: Order, count: u64, act: Act| {
             let numbers = next..next + count;
             next = numbers.end;
-            let frame = |number| acknowledgment(order, number, flows);
+            let frame = |number| acknowledgment(side, order, number, flows);
             in_bursts(numbers, 1, frame, |views| act(&mut tracker, views)).processor
         };
-        packets(Order::Sequential, flows.into(), one_by_one);
+        for side in FlowSide::BOTH {
+            packets(side, Order::Sequential, flows.into(), one_by_one);
+        }
         for (name, order, act) in WAYS {
             group.bench_function(BenchmarkId::new(name, flows), |b| {
-                b.iter_custom(|count| packets(order, count, act));
+                b.iter_custom(|count| packets(FlowSide::Initiator, order, count, act));
             });
         }
     }
@@ -154,7 +156,7 @@ impl LiveFlows {
         config.idle_timeout_tcp = Duration::from_secs(1 << 33);
         let mut tracker = FlowTracker::new(FiveTuple::bidirectional()).with_config(config);
         let micros = seconds * 1_000_000 / u64::from(flows);
-        let frame = |number| acknowledgment(Order::Sequential, number, flows);
+        let frame = |number| acknowledgment(FlowSide::Initiator, Order::Sequential, number, flows);
         in_bursts(0..flows.into(), micros, frame, |views| one_by_one(&mut tracker, views));
         Self { tracker, flows, now: syn(0).view(seconds * 1_000_000).timestamp }
     }
@@ -172,8 +174,7 @@ impl LiveFlows {
     }
 }
 
-/// A packet of a connection that was there before.
-fn acknowledgment(order: Order, number: u64, flows: u32) -> Frame {
-    let flow = order.flow(number, flows);
-    tcp(flow, FlowSide::Initiator, [1, 1], TcpFlags::ACK, &[])
+/// A packet of a connection whose beginning was not captured.
+fn acknowledgment(side: FlowSide, order: Order, number: u64, flows: u32) -> Frame {
+    tcp(order.flow(number, flows), side, [1, 1], TcpFlags::ACK, &[])
 }
