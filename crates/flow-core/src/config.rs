@@ -54,11 +54,23 @@ pub struct FlowTrackerConfig {
     /// Rationale: whoever knows how far the hosts are can keep out what will never reach them;
     /// nobody else should guess.
     pub min_ttl: u8,
+    /// Whether TCP segments with a bad checksum are rejected. Segments with payload are verified
+    /// only if somebody reads the payload ([`FlowSink::READS_PAYLOAD`]), others if they begin or
+    /// end the connection; none that was not captured whole.
+    ///
+    /// [`FlowSink::READS_PAYLOAD`]: crate::FlowSink::READS_PAYLOAD
+    pub checksums: ChecksumPolicy,
     /// Out-of-order and undelivered bytes that one stream may hold; `None` for the reassembler's
     /// own limit.
     pub max_reassembler_buffer: Option<usize>,
     /// What happens at that limit.
     pub overflow_policy: OverflowPolicy,
+    /// Out-of-order bytes that all streams may hold together, 64 for each queued segment included.
+    /// Beyond it, the streams that have waited longest give up their holes until a quarter is free.
+    ///
+    /// Rationale: 256 MiB are room for some hundred full receive windows at once, which honest
+    /// traffic does not come to, and little beside the memory of a machine that watches so many.
+    pub max_reassembly_total: usize,
     /// Limits and timeouts of the IP packets that are put together from fragments.
     pub defragment: DefragmentConfig,
 }
@@ -79,8 +91,10 @@ impl Default for FlowTrackerConfig {
             auto_sweep: true,
             update_interval: None,
             min_ttl: 0,
+            checksums: ChecksumPolicy::default(),
             max_reassembler_buffer: None,
             overflow_policy: OverflowPolicy::default(),
+            max_reassembly_total: 256 << 20,
             defragment: DefragmentConfig::default(),
         }
     }
@@ -132,6 +146,25 @@ impl Default for DefragmentConfig {
             max_fragments: 8_192,
         }
     }
+}
+
+/// What is made of TCP checksums.
+///
+/// A host drops a segment whose checksum is wrong, so such a segment can show an observer what the
+/// host never gets. But captures are full of good segments with bad checksums: on the host that
+/// sends them the network card makes the checksum, on one that receives them it merges segments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ChecksumPolicy {
+    /// A bad checksum is held against a segment of a direction whose checksums have been good: at
+    /// least three of them, and four for each bad one. Otherwise it is reported and counts.
+    #[default]
+    Auto,
+    /// Every segment with a bad checksum is rejected, but for those that the network card was to
+    /// complete.
+    Always,
+    /// Nothing is verified.
+    Never,
 }
 
 /// What happens when a stream's buffer is full.

@@ -1,5 +1,7 @@
 //! What happens to a packet in the tracker.
 
+mod indirect;
+
 use std::cell::Cell;
 use std::hint::black_box;
 use std::iter::successors;
@@ -12,11 +14,11 @@ use crate::history::History;
 use crate::report::{Report, write_history};
 use crate::sink::{FlowSink, TrackedPacket};
 use crate::table::FlowTable;
-use crate::tcp_state::{Note, Outcome, Tcp, Verdict};
+use crate::tcp_state::{Note, Oddities, Outcome, Tcp, Verdict};
 use crate::timers::{SLACK, Timer, TimerWheel};
 use crate::{
-    AnomalyKind, Defragmented, Defragmenter, Encapsulation, EndReason, Extracted, FlowExtractor,
-    FlowSide, FlowState, FlowTrackerConfig, L4Proto, PacketView, RejectReason, SkipReason,
+    AnomalyKind, ChecksumPolicy, Defragmenter, EndReason, Extracted, FlowExtractor, FlowSide,
+    FlowState, FlowTrackerConfig, L4Proto, PacketView, RejectReason, SegmentOddity, TcpChecksum,
     TcpFlags, TcpInfo, Timestamp, TrackerStats, Traffic,
 };
 
@@ -55,18 +57,20 @@ struct Ahead<'a, K> {
     later: Option<&'a Self>,
 }
 
+/// What is known of a packet that goes the long way.
+struct Found<'a, K> {
+    extracted: &'a Extracted<K>,
+    payload_len: u32,
+    /// If it was verified.
+    checksum: Option<TcpChecksum>,
+}
+
 /// Packets of a batch that are decoded before the first of them is handled.
 ///
 /// Rationale: reading ahead for more of them costs a table of a million flows less, for fewer a
 /// table of thousands; beyond this, what is read does not stay in the first-level cache until it is
 /// used.
 const BATCH: usize = 64;
-
-/// Packets in fragments, inside of each other, that are put together for one frame.
-///
-/// Rationale: a tunnel whose packets are fragments inside and outside has two; each one more costs
-/// a copy of the packet.
-const MAX_NESTED_FRAGMENTS: usize = 4;
 
 /// A packet, when and as it is counted.
 struct Arrival<'a> {
@@ -232,7 +236,10 @@ impl<E: FlowExtractor, S> Engine<E, S> {
         sink: &mut T,
     ) {
         let payload_len = arrival.payload_len(extracted);
-        if let Some(at) = slot
+        let reads = T::READS_PAYLOAD && payload_len > 0 && extracted.tcp.is_some();
+        let checksum = if reads { self.tcp_checksum(arrival) } else { None };
+        if checksum != Some(TcpChecksum::Bad)
+            && let Some(at) = slot
             && let Some(flow) = self.table.get_mut(at)
         {
             let side = flow.side_of(extracted.orientation);
@@ -248,6 +255,9 @@ impl<E: FlowExtractor, S> Engine<E, S> {
                 flow.touched = arrival.elapsed;
                 flow.count(side, arrival, payload_len);
                 if let Some(info) = &extracted.tcp {
+                    if checksum == Some(TcpChecksum::Good) {
+                        flow.tcp.note_good_checksum(side);
+                    }
                     flow.history.note_data_or_ack(side, payload_len > 0);
                     if (info.window == 0) & (payload_len == 0) {
                         flow.history.note(side, b'W');
@@ -270,7 +280,16 @@ impl<E: FlowExtractor, S> Engine<E, S> {
                 return;
             }
         }
-        self.handle_rest(arrival, hash, slot, extracted, payload_len, sink);
+        let found = Found { extracted, payload_len, checksum };
+        self.handle_rest(arrival, hash, slot, &found, sink);
+    }
+
+    #[inline(never)]
+    fn tcp_checksum(&self, arrival: &Arrival<'_>) -> Option<TcpChecksum> {
+        match self.config.checksums {
+            ChecksumPolicy::Never => None,
+            _ => self.extractor.tcp_checksum(arrival.view),
+        }
     }
 
     /// Handles a packet that begins a flow, changes its state, or is out of the ordinary.
@@ -280,10 +299,14 @@ impl<E: FlowExtractor, S> Engine<E, S> {
         arrival: &Arrival<'_>,
         hash: u32,
         mut slot: Option<u32>,
-        extracted: &Extracted<E::Key>,
-        payload_len: u32,
+        found: &Found<'_, E::Key>,
         sink: &mut T,
     ) {
+        let Found { extracted, payload_len, mut checksum } = *found;
+        let control = TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST;
+        if checksum.is_none() && extracted.tcp.is_some_and(|info| info.flags.intersects(control)) {
+            checksum = self.tcp_checksum(arrival);
+        }
         if is_icmp(extracted.l4) && self.icmp_error(arrival, sink) {
             return;
         }
@@ -298,7 +321,7 @@ impl<E: FlowExtractor, S> Engine<E, S> {
             let side = flow.side_of(extracted.orientation);
             let before = flow.state;
             let outcome = match &extracted.tcp {
-                Some(info) => judge(flow, side, info, payload_len, self.config.min_ttl),
+                Some(info) => judge(flow, side, info, payload_len, checksum, &self.config),
                 None => Outcome::accept(before),
             };
             let mut report = Report { stats: &mut self.stats, tick: self.timers.now(), side, ts };
@@ -344,79 +367,6 @@ impl<E: FlowExtractor, S> Engine<E, S> {
             }
             return;
         }
-    }
-
-    /// A packet to which the extractor gives no flow: a fragment, or nothing for us.
-    #[cold]
-    fn without_flow<T: FlowSink<E::Key, S>>(&mut self, arrival: &Arrival<'_>, sink: &mut T) {
-        self.look_for_fragment(arrival, Encapsulation::default(), 0, sink);
-    }
-
-    /// `outer` is what the packet of `arrival` is wrapped in, `depth` how many packets around it
-    /// were put together.
-    fn look_for_fragment<T: FlowSink<E::Key, S>>(
-        &mut self,
-        arrival: &Arrival<'_>,
-        outer: Encapsulation,
-        depth: usize,
-        sink: &mut T,
-    ) {
-        let view = arrival.view;
-        let reason = self.extractor.skip_reason(view);
-        let fragment = if reason == SkipReason::Fragment && depth < MAX_NESTED_FRAGMENTS {
-            self.extractor.fragment(view)
-        } else {
-            None
-        };
-        let Some(mut fragment) = fragment else {
-            self.stats.skip(reason);
-            return;
-        };
-        fragment.packet.encapsulation = outer.around(fragment.packet.encapsulation);
-        let now = Timestamp::from_nanos(self.clock.elapsed());
-        let whole = match self.defragmenter.insert(&fragment, now) {
-            Defragmented::Whole(whole) => whole,
-            Defragmented::Dropped(anomaly) => {
-                self.stats.skip(reason);
-                sink.anomaly(None, AnomalyKind::Fragments { anomaly }, arrival.ts);
-                return;
-            }
-            Defragmented::Held | Defragmented::Duplicate | Defragmented::AlreadyDropped(_) => {
-                self.stats.skip(reason);
-                return;
-            }
-        };
-        if let Some(anomaly) = whole.anomaly {
-            sink.anomaly(None, AnomalyKind::Fragments { anomaly }, arrival.ts);
-        }
-        let arrival = Arrival { view: whole.view(arrival.view.timestamp), ..*arrival };
-        match self.extractor.extract(arrival.view) {
-            Some(mut extracted) => {
-                extracted.encapsulation = whole.encapsulation.around(extracted.encapsulation);
-                let hash = self.table.hash(&extracted.key);
-                let slot = self.table.find(hash, &extracted.key);
-                self.handle(&arrival, hash, slot, &extracted, sink);
-            }
-            None => self.look_for_fragment(&arrival, whole.encapsulation, depth + 1, sink),
-        }
-        self.defragmenter.reclaim(whole);
-    }
-
-    /// Counts an ICMP error with the flow that it speaks of, if that is there.
-    fn icmp_error<T: FlowSink<E::Key, S>>(&mut self, arrival: &Arrival<'_>, sink: &mut T) -> bool {
-        let Some(quoted) = self.extractor.quoted(arrival.view) else { return false };
-        let slot = self.table.find(self.table.hash(&quoted.key), &quoted.key);
-        let Some(flow) = slot.and_then(|slot| self.table.get_mut(slot)) else { return false };
-        let side = flow.side_of(quoted.orientation);
-        let from = side.other();
-        flow.count(from, arrival, 0);
-        flow.details.get_or_insert_default().icmp_errors[from.index()] += 1;
-        if flow.closed().is_none() {
-            flow.touched = arrival.elapsed;
-        }
-        self.stats.icmp_errors += 1;
-        sink.icmp_error(flow, side, quoted.error, arrival.ts);
-        true
     }
 
     /// Puts a new flow into the table.
@@ -661,12 +611,28 @@ fn judge<K, S>(
     side: FlowSide,
     info: &TcpInfo,
     payload_len: u32,
-    min_ttl: u8,
+    checksum: Option<TcpChecksum>,
+    config: &FlowTrackerConfig,
 ) -> Outcome {
-    if info.ttl != 0 && info.ttl < min_ttl {
+    if info.ttl != 0 && info.ttl < config.min_ttl {
         return Outcome::reject(RejectReason::LowTimeToLive, flow.state);
     }
-    flow.tcp.segment(&mut flow.details, flow.state, side, info, payload_len)
+    let mut odd = Oddities::default();
+    match checksum {
+        Some(TcpChecksum::Good) => flow.tcp.note_good_checksum(side),
+        Some(TcpChecksum::Bad) => {
+            let bad = &mut flow.details.get_or_insert_default().bad_checksums[side.index()];
+            let before = *bad;
+            *bad = before.saturating_add(1);
+            let always = config.checksums == ChecksumPolicy::Always;
+            if always || flow.tcp.has_good_checksums(side, before) {
+                return Outcome::reject(RejectReason::BadChecksum, flow.state);
+            }
+            odd = Oddities::of(SegmentOddity::BadChecksum, true);
+        }
+        Some(TcpChecksum::Offloaded) | None => {}
+    }
+    flow.tcp.segment(&mut flow.details, flow.state, side, info, payload_len).with(odd)
 }
 
 /// The next tick, after now, at which a flow is to be reported: one that lies whole intervals behind

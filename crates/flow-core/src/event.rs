@@ -318,11 +318,13 @@ pub enum RejectReason {
     /// It will not get far: its time to live is below
     /// [`min_ttl`](crate::FlowTrackerConfig::min_ttl).
     LowTimeToLive,
+    /// Its checksum is wrong, and [`ChecksumPolicy`](crate::ChecksumPolicy) holds that against it.
+    BadChecksum,
 }
 
 impl RejectReason {
     /// Every reason, in the order of their indices in per-reason counters.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::RstBadSeq,
         Self::RstInSynSent,
         Self::SynInEstablished,
@@ -334,6 +336,7 @@ impl RejectReason {
         Self::BadFlags,
         Self::FinBadSeq,
         Self::LowTimeToLive,
+        Self::BadChecksum,
     ];
 }
 
@@ -352,6 +355,7 @@ impl fmt::Display for RejectReason {
             Self::BadFlags => "bad_flags",
             Self::FinBadSeq => "fin_bad_seq",
             Self::LowTimeToLive => "low_ttl",
+            Self::BadChecksum => "bad_checksum",
         })
     }
 }
@@ -377,11 +381,13 @@ pub enum SegmentOddity {
     /// It came from further away or from nearer than the first of its direction, or will not get
     /// far.
     TimeToLive,
+    /// Its checksum is wrong, as it often is where it was captured.
+    BadChecksum,
 }
 
 impl SegmentOddity {
     /// Every oddity, in the order of their indices in counters.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ResetIgnoredBySender,
         Self::ResetPayload,
         Self::SynData,
@@ -389,6 +395,7 @@ impl SegmentOddity {
         Self::PrematureReuse,
         Self::DataAfterFin,
         Self::TimeToLive,
+        Self::BadChecksum,
     ];
 }
 
@@ -403,6 +410,7 @@ impl fmt::Display for SegmentOddity {
             Self::PrematureReuse => "premature_reuse",
             Self::DataAfterFin => "data_after_fin",
             Self::TimeToLive => "ttl_anomaly",
+            Self::BadChecksum => "bad_checksum_accepted",
         })
     }
 }

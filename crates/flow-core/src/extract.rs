@@ -34,6 +34,15 @@ pub trait FlowExtractor: Send + Sync + 'static {
         None
     }
 
+    /// What the checksum of the packet's TCP segment says (RFC 9293 section 3.1), or `None` if that
+    /// cannot be told, as the packet is none of TCP or not all of it was captured. Called for TCP
+    /// packets only, and only where [`ChecksumPolicy`](crate::ChecksumPolicy) and what is done with
+    /// their payload ask for it.
+    fn tcp_checksum(&self, view: PacketView<'_>) -> Option<TcpChecksum> {
+        let _ = view;
+        None
+    }
+
     /// The flow of the packet that an ICMP error quotes (RFC 792, RFC 4443 section 3). Called for
     /// packets of [`L4Proto::Icmp`] and [`L4Proto::Icmpv6`] only. With `None`, an error is a
     /// packet of the flow that [`extract`](Self::extract) gave.
@@ -41,6 +50,19 @@ pub trait FlowExtractor: Send + Sync + 'static {
         let _ = view;
         None
     }
+}
+
+/// What a TCP checksum says of its segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TcpChecksum {
+    /// The segment is as it was sent.
+    Good,
+    /// It is the sum of the pseudo-header alone: the segment was captured on its way to the network
+    /// card, which was to add the rest.
+    Offloaded,
+    /// The segment is damaged or forged, or was captured where checksums are not made yet, or not
+    /// any more.
+    Bad,
 }
 
 /// What an ICMP error says, and of which flow.

@@ -46,6 +46,8 @@ pub(crate) struct Details {
     pub(crate) reported: Reported,
     /// Packets counted for a side that came from a router on its way.
     pub(crate) icmp_errors: [u64; 2],
+    /// Segments of each side with a bad checksum.
+    pub(crate) bad_checksums: [u32; 2],
     /// Apart, as they are many, and a flow with VLAN tags needs none of them.
     pub(crate) counters: Option<Box<Counters>>,
 }
@@ -300,6 +302,6 @@ mod tests {
             offset_of!(Entry, details),
         ];
         assert_eq!(offsets, [40, 48, 56, 64, 112, 168, 188, 192, 208]);
-        assert_eq!((size_of::<Details>(), size_of::<Counters>()), (120, 768));
+        assert_eq!((size_of::<Details>(), size_of::<Counters>()), (128, 800));
     }
 }

@@ -88,7 +88,7 @@ mod time;
 mod timers;
 mod tracker;
 
-pub use self::config::{DefragmentConfig, FlowTrackerConfig, OverflowPolicy};
+pub use self::config::{ChecksumPolicy, DefragmentConfig, FlowTrackerConfig, OverflowPolicy};
 pub use self::conn_state::ConnState;
 pub use self::dedup::Dedup;
 pub use self::defragment::{
@@ -97,7 +97,7 @@ pub use self::defragment::{
 pub use self::event::{AnomalyKind, EndReason, FlowEvent, FlowState, RejectReason, SegmentOddity};
 pub use self::extract::{
     EncapKind, EncapLayer, Encapsulation, Extracted, FlowExtractor, IcmpError, L4Proto,
-    Orientation, Payload, Quoted, SkipReason,
+    Orientation, Payload, Quoted, SkipReason, TcpChecksum,
 };
 pub use self::flow::{Flow, ReassemblyStats};
 pub use self::fragment::{Fragment, FragmentedPacket};

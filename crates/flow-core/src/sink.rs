@@ -12,6 +12,10 @@ use crate::{
 /// Calls for one flow come in the order `started`, then for each packet `packet`, `established`
 /// and `state_change` as they apply, then `ended`.
 pub trait FlowSink<K, S> {
+    /// Whether it looks at payloads. If not, checksums of segments with payload are not verified:
+    /// that would read all of them.
+    const READS_PAYLOAD: bool = false;
+
     /// A flow has begun with a packet of `side`.
     fn started(&mut self, flow: &mut Flow<K, S>, side: FlowSide) {
         let _ = (flow, side);

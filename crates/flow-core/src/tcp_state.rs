@@ -97,6 +97,12 @@ const OPENED: u16 = 1 << 11;
 /// See [`Tcp::opens`].
 const REPORTED: u16 = 1 << 12;
 
+/// The highest bits count good checksums of its segments, up to [`MANY_GOOD`].
+const GOOD: u32 = 13;
+
+/// As many good checksums as are counted.
+const MANY_GOOD: u16 = u16::MAX >> GOOD;
+
 /// The window scale assumed where the handshake was not captured.
 ///
 /// Rationale: 7 is what Linux uses by default, 8 what Windows and macOS reach.
@@ -206,7 +212,7 @@ impl Outcome {
         Self { reuse: true, ..Self::accept(state) }
     }
 
-    fn with(self, odd: Oddities) -> Self {
+    pub(crate) fn with(self, odd: Oddities) -> Self {
         Self { odd: Oddities(self.odd.0 | odd.0), ..self }
     }
 }
@@ -249,6 +255,20 @@ impl Tcp {
             fin: end.has(FIN),
             reset: end.has(RESET),
         })
+    }
+
+    /// A segment that `side` sent has a good checksum.
+    #[inline]
+    pub(crate) fn note_good_checksum(&mut self, side: FlowSide) {
+        let end = self.end_mut(side);
+        end.flags += u16::from(end.flags >> GOOD < MANY_GOOD) << GOOD;
+    }
+
+    /// Whether a bad checksum says something about a segment of `side`, which has sent as many
+    /// `bad` ones before: its checksums have been good else.
+    pub(crate) fn has_good_checksums(&self, side: FlowSide, bad: u32) -> bool {
+        let good = u32::from(self.end(side).flags >> GOOD);
+        good >= 3 && 4 * bad.min(good) <= good
     }
 
     /// Whether this is asked for the first time; the answer is kept where there is room for it.

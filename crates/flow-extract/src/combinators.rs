@@ -1,4 +1,6 @@
-use flow_core::{Extracted, FlowExtractor, Fragment, LinkType, PacketView, Quoted, SkipReason};
+use flow_core::{
+    Extracted, FlowExtractor, Fragment, LinkType, PacketView, Quoted, SkipReason, TcpChecksum,
+};
 
 use crate::bytes::saturate;
 use crate::encap::{self, AutoEncapVariants, Inner};
@@ -40,6 +42,10 @@ macro_rules! combinator {
 
             fn fragment<'a>(&self, view: PacketView<'a>) -> Option<Fragment<'a>> {
                 fragment_inside(&self.inner, view, AutoEncapVariants::$variant, 1)
+            }
+
+            fn tcp_checksum(&self, view: PacketView<'_>) -> Option<TcpChecksum> {
+                checksum_inside(&self.inner, view, AutoEncapVariants::$variant, 1)
             }
 
             fn quoted(&self, view: PacketView<'_>) -> Option<Quoted<E::Key>> {
@@ -173,6 +179,10 @@ impl<E: FlowExtractor> FlowExtractor for AutoDetectEncap<E> {
         fragment_inside(&self.inner, view, self.variants, self.max_depth)
     }
 
+    fn tcp_checksum(&self, view: PacketView<'_>) -> Option<TcpChecksum> {
+        checksum_inside(&self.inner, view, self.variants, self.max_depth)
+    }
+
     fn quoted(&self, view: PacketView<'_>) -> Option<Quoted<E::Key>> {
         quoted_inside(&self.inner, view, self.variants, self.max_depth)
     }
@@ -253,6 +263,21 @@ fn fragment_inside<'a, E: FlowExtractor>(
         return Some(found);
     }
     extractor.fragment(view)
+}
+
+/// The checksum of the segment that [`look_inside`] found.
+fn checksum_inside<E: FlowExtractor>(
+    extractor: &E,
+    view: PacketView<'_>,
+    wanted: AutoEncapVariants,
+    depth: usize,
+) -> Option<TcpChecksum> {
+    if let Some(depth) = depth.checked_sub(1)
+        && let Some((packet, _)) = inside(view, wanted)
+    {
+        return checksum_inside(extractor, packet, wanted, depth);
+    }
+    extractor.tcp_checksum(view)
 }
 
 /// The flow that the ICMP error quotes which [`look_inside`] found.

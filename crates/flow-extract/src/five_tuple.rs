@@ -1,13 +1,13 @@
 use flow_core::{
     Encapsulation, Extracted, FlowExtractor, Fragment, L4Proto, Orientation, PacketView, Quoted,
-    SkipReason,
+    SkipReason, TcpChecksum,
 };
 
 use crate::ip::{self, Addresses};
 use crate::link::{self, IPV4, IPV6, Network};
 use crate::plain::{self, PlainPacket};
 use crate::transport::{self, Transport};
-use crate::{Endpoint, FiveTupleKey, fragment, icmp};
+use crate::{Endpoint, FiveTupleKey, checksum, fragment, icmp};
 
 /// Flows by transport protocol, addresses and ports.
 ///
@@ -147,6 +147,10 @@ impl FlowExtractor for FiveTuple {
 
     fn fragment<'a>(&self, view: PacketView<'a>) -> Option<Fragment<'a>> {
         fragment::in_frame(view)
+    }
+
+    fn tcp_checksum(&self, view: PacketView<'_>) -> Option<TcpChecksum> {
+        checksum::tcp(view)
     }
 
     fn quoted(&self, view: PacketView<'_>) -> Option<Quoted<FiveTupleKey>> {

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use flow_core::{Extracted, FlowExtractor, Fragment, PacketView, Quoted, SkipReason};
+use flow_core::{Extracted, FlowExtractor, Fragment, PacketView, Quoted, SkipReason, TcpChecksum};
 
 use crate::levels::{level_of, levels};
 use crate::{icmp, ip};
@@ -47,6 +47,10 @@ impl<E: FlowExtractor> FlowExtractor for FlowLabel<E> {
 
     fn fragment<'a>(&self, view: PacketView<'a>) -> Option<Fragment<'a>> {
         self.inner.fragment(view)
+    }
+
+    fn tcp_checksum(&self, view: PacketView<'_>) -> Option<TcpChecksum> {
+        self.inner.tcp_checksum(view)
     }
 
     /// With the label of the quoted packet.

@@ -77,6 +77,7 @@
 #![warn(clippy::indexing_slicing)]
 
 mod bytes;
+mod checksum;
 mod combinators;
 #[cfg(feature = "community-id")]
 mod community_id;

@@ -188,6 +188,18 @@ impl Reassembler for BufferedReassembler {
         self.buffer.drops_flow() && (self.buffer.overflowed || self.stream.has_overflowed())
     }
 
+    fn queued_bytes(&self) -> usize {
+        self.stream.buffered_bytes()
+    }
+
+    fn waiting_since(&self) -> Option<Timestamp> {
+        self.stream.waiting_since()
+    }
+
+    fn give_up_holes(&mut self) {
+        self.stream.give_up_holes(&mut self.buffer);
+    }
+
     fn buffer_stats(&self) -> ReassemblyStats {
         let stream = self.stream.buffer_stats();
         ReassemblyStats {

@@ -37,6 +37,8 @@ struct DriverSink<K, F> {
     factory: F,
     queue: EventQueue<K>,
     config: FlowTrackerConfig,
+    /// Memory taken by what waits in all reassemblers.
+    queued: usize,
 }
 
 impl<E: FlowExtractor, F: ReassemblerFactory<E::Key>> FlowDriver<E, F> {
@@ -66,6 +68,7 @@ where
                 factory,
                 queue: EventQueue::default(),
                 config: FlowTrackerConfig::default(),
+                queued: 0,
             },
             dedup: None,
         }
@@ -118,7 +121,38 @@ where
         } else {
             self.tracker.pass_over();
         }
+        if self.sink.queued > self.sink.config.max_reassembly_total {
+            self.relieve();
+        }
         self.sink.queue.drain()
+    }
+
+    /// Makes the streams that have waited longest give up their holes, until a quarter of the
+    /// memory for all of them is free: so that the look at all flows is rare.
+    #[cold]
+    fn relieve(&mut self) {
+        let since =
+            |pair: &[F::Reassembler; 2]| pair.iter().filter_map(Reassembler::waiting_since).min();
+        let mut waiting: Vec<_> = self
+            .tracker
+            .flows()
+            .filter_map(|flow| {
+                let pair = flow.user.reassemblers.as_ref()?;
+                Some((since(pair)?, flow.id(), flow.key().clone()))
+            })
+            .collect();
+        waiting.sort_unstable_by_key(|&(since, id, _)| (since, id));
+        for (_, _, key) in waiting {
+            if self.sink.queued <= self.sink.config.max_reassembly_total / 4 * 3 {
+                break;
+            }
+            let flow = self.tracker.get_mut(&key);
+            if let Some(pair) = flow.and_then(|flow| flow.user.reassemblers.as_mut()) {
+                let queued = queued(pair);
+                pair.iter_mut().for_each(Reassembler::give_up_holes);
+                self.sink.queued = (self.sink.queued + self::queued(pair)).saturating_sub(queued);
+            }
+        }
     }
 
     /// Ends the flows that have been idle for too long at `now`.
@@ -180,6 +214,8 @@ where
     K: Clone,
     F: ReassemblerFactory<K>,
 {
+    const READS_PAYLOAD: bool = true;
+
     fn started(&mut self, flow: &mut DriverFlow<K, F, S>, side: FlowSide) {
         if flow.l4() == Some(L4Proto::Tcp) {
             let mut pair =
@@ -199,6 +235,7 @@ where
         let segment = Segment::of(flow, packet);
         let acked = FlowSide::BOTH.map(|side| flow.acked(side.other()));
         let pair = flow.user.reassemblers.as_mut()?;
+        let before = queued(pair);
         if let Some(segment) = &segment {
             let [initiator, responder] = pair;
             match packet.side {
@@ -209,6 +246,8 @@ where
         for (reassembler, acked) in pair.iter_mut().zip(acked) {
             reassembler.progress(acked, packet.ts);
         }
+        // Others' reassemblers may change between packets.
+        self.queued = (self.queued + queued(pair)).saturating_sub(before);
         let reset = packet.tcp.is_some_and(|info| info.flags.contains(TcpFlags::RST));
         if reset && packet.verdict == Verdict::Accept {
             for reassembler in pair.iter_mut() {
@@ -242,6 +281,8 @@ where
     }
 
     fn ended(&mut self, flow: &mut DriverFlow<K, F, S>, reason: EndReason, ts: Timestamp) {
+        let gone = flow.user.reassemblers.as_ref().map_or(0, queued);
+        self.queued = self.queued.saturating_sub(gone);
         for (side, mut reassembler) in
             FlowSide::BOTH.into_iter().zip(flow.user.reassemblers.take().into_iter().flatten())
         {
@@ -255,6 +296,10 @@ where
         }
         self.queue.ended(flow, reason, ts);
     }
+}
+
+fn queued<R: Reassembler>(pair: &[R; 2]) -> usize {
+    pair.iter().map(Reassembler::queued_bytes).sum()
 }
 
 impl<K: Clone, F> DriverSink<K, F> {

@@ -66,6 +66,21 @@ pub trait Reassembler: Send + 'static {
         false
     }
 
+    /// Memory taken by bytes that wait for others in front of them, which
+    /// [`give_up_holes`](Self::give_up_holes) would free.
+    fn queued_bytes(&self) -> usize {
+        0
+    }
+
+    /// Since when such bytes have waited.
+    fn waiting_since(&self) -> Option<Timestamp> {
+        None
+    }
+
+    /// The memory for such bytes is wanted elsewhere
+    /// ([`max_reassembly_total`](FlowTrackerConfig::max_reassembly_total)).
+    fn give_up_holes(&mut self) {}
+
     /// What was counted of the buffer.
     fn buffer_stats(&self) -> ReassemblyStats {
         ReassemblyStats::default()

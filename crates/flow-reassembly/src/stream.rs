@@ -203,6 +203,21 @@ impl StreamReassembler {
         self.rare.as_ref().map_or(0, |rare| rare.queue.charge() + rare.held.capacity())
     }
 
+    /// Since when it waits for bytes in front of others, if it does.
+    #[must_use]
+    pub fn waiting_since(&self) -> Option<Timestamp> {
+        let is_waiting = self.flags & (QUEUED | HELD) != 0;
+        self.rare.as_ref().filter(|_| is_waiting).map(|rare| rare.hole.since)
+    }
+
+    /// Gives up every hole in front of what is queued, as its memory is wanted elsewhere.
+    pub fn give_up_holes(&mut self, sink: &mut impl StreamSink) {
+        while self.flags & QUEUED != 0 {
+            self.give_up_until(self.queue_start(), GapReason::Budget, sink);
+        }
+        self.check_end(sink);
+    }
+
     /// What was counted.
     #[must_use]
     pub fn stats(&self) -> TcpSideStats {

@@ -299,6 +299,34 @@ fn f1_budget_gives_up_the_oldest_hole() {
     assert_eq!(stats.tcp.initiator.late_bytes, 1);
 }
 
+/// A hundred connections, each with a hole and a thousand bytes behind it.
+#[test]
+fn f2_budget_of_all_gives_up_the_oldest_holes() {
+    let mut config = FlowTrackerConfig::default();
+    config.max_reassembly_total = 40_000;
+    let mut driver =
+        FlowDriver::new(Wire, BufferedReassemblerFactory::default()).with_config(config);
+    for flow in 0..100 {
+        let script = format!("> PA 0 0 flow={flow} a\n> PA 100 0 flow={flow} x=1000");
+        for frame in frames(&script, [0, 0]) {
+            driver.track(frame.view()).for_each(drop);
+            let held = |driver: &FlowDriver<Wire, BufferedReassemblerFactory>| -> usize {
+                let pairs = driver.tracker().flows().filter_map(|f| f.user.reassemblers.as_ref());
+                pairs.flatten().map(Reassembler::queued_bytes).sum()
+            };
+            assert!(held(&driver) <= 40_000, "{} bytes", held(&driver));
+        }
+    }
+    let gaps = |key| {
+        let stats = driver.tracker().get(&key).unwrap();
+        let pair = stats.user.reassemblers.as_ref().unwrap();
+        pair[0].gap_bytes()
+    };
+    // The oldest gave up, and their bytes are there all the same; the latest still wait.
+    assert_eq!((gaps(0), gaps(50), gaps(99)), (99, 99, 0));
+    assert_eq!(driver.reassembler_mut(&0, FlowSide::Initiator).unwrap().take().len(), 1_001);
+}
+
 #[test]
 fn buffered_sliding_window_keeps_the_newest() {
     let (dropped, taken, ended) = buffered(OverflowPolicy::SlidingWindow);

@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use flow_core::{EndReason, FlowSide, FlowTrackerConfig, TcpSideStats, Timestamp};
-use flow_reassembly::{Reassembler, ReassemblerFactory, Segment, StreamConfig};
+use flow_reassembly::{Reassembler, ReassemblerFactory, Segment, StreamConfig, StreamReassembler};
 
 use crate::session::{Moment, Session, SessionOutput};
 use crate::{Parsed, SessionParser};
@@ -89,6 +89,11 @@ where
 }
 
 impl<P: SessionParser, H> CallbackReassembler<P, H> {
+    fn look<R>(&self, at: impl FnOnce(&StreamReassembler) -> R) -> R {
+        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        at(shared.session.stream(self.side))
+    }
+
     /// Does something with the session, then hands out the messages it made. A poisoned session
     /// is left alone.
     fn with(&mut self, act: impl FnOnce(FlowSide, &mut Shared<P>)) {
@@ -150,13 +155,27 @@ where
         self.poison.is_some()
     }
 
+    fn queued_bytes(&self) -> usize {
+        self.look(StreamReassembler::buffered_bytes)
+    }
+
+    fn waiting_since(&self) -> Option<Timestamp> {
+        self.look(StreamReassembler::waiting_since)
+    }
+
+    fn give_up_holes(&mut self) {
+        self.with(|_, shared| {
+            let moment = shared.last;
+            shared.session.give_up_holes(moment, &mut shared.out);
+        });
+    }
+
     fn poison_reason(&self) -> Option<&str> {
         self.poison.as_deref()
     }
 
     fn stream_stats(&self) -> Option<TcpSideStats> {
-        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(shared.session.stream(self.side).stats())
+        Some(self.look(StreamReassembler::stats))
     }
 }
 

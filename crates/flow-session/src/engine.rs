@@ -79,6 +79,9 @@ struct Sink<K, T: ParserSet> {
     config: StreamConfig,
     overlap: Option<ChooseOverlap<K>>,
     memory_limit: Option<usize>,
+    /// Memory taken by what waits in all streams, and what it may take.
+    queued: usize,
+    queued_limit: usize,
     overflow: OverflowPolicy,
     poison: PoisonPolicy,
     /// The last packet: what a flow that ends without one of its own is stamped with.
@@ -226,6 +229,8 @@ impl<E: FlowExtractor, T: ParserSet, S> SessionEngine<E, T, S> {
                 config: StreamConfig::default(),
                 overlap: None,
                 memory_limit: None,
+                queued: 0,
+                queued_limit: FlowTrackerConfig::default().max_reassembly_total,
                 overflow: OverflowPolicy::default(),
                 poison: PoisonPolicy::default(),
                 last: Moment { ts: Timestamp::default(), packet: 0 },
@@ -244,6 +249,7 @@ impl<E: FlowExtractor, T: ParserSet, S> SessionEngine<E, T, S> {
         self.sink.config = StreamConfig::of(&config);
         self.sink.memory_limit = config.max_reassembler_buffer;
         self.sink.overflow = config.overflow_policy;
+        self.sink.queued_limit = config.max_reassembly_total;
         self.tracker = self.tracker.with_config(config);
         self
     }
@@ -308,7 +314,33 @@ impl<E: FlowExtractor, T: ParserSet, S> SessionEngine<E, T, S> {
         } else {
             self.tracker.pass_over();
         }
+        if self.sink.queued > self.sink.queued_limit {
+            self.relieve();
+        }
         self.sink.events.drain(..)
+    }
+
+    /// Makes the streams that have waited longest give up their holes, until a quarter of the
+    /// memory for all of them is free: so that the look at all flows is rare.
+    #[cold]
+    fn relieve(&mut self) {
+        let waits = |flow: &Flow<E::Key, SessionState<T, S>>| match &flow.user.slot {
+            Slot::Stream(session) => {
+                Some((session.waiting_since()?, flow.id(), flow.key().clone()))
+            }
+            _ => None,
+        };
+        let mut waiting: Vec<_> = self.tracker.flows().filter_map(waits).collect();
+        waiting.sort_unstable_by_key(|&(since, id, _)| (since, id));
+        for (_, _, key) in waiting {
+            if self.sink.queued <= self.sink.queued_limit / 4 * 3 {
+                break;
+            }
+            let ended = self.tracker.get_mut(&key).and_then(|flow| self.sink.relieve(flow));
+            if ended.is_some() {
+                self.tracker.forget(&key);
+            }
+        }
     }
 
     /// See [`FlowTracker::pass_over`].
@@ -377,6 +409,8 @@ impl<T: ParserSet, S> SessionState<T, S> {
 }
 
 impl<K: Clone, T: ParserSet, S> FlowSink<K, SessionState<T, S>> for Sink<K, T> {
+    const READS_PAYLOAD: bool = true;
+
     fn started(&mut self, flow: &mut Flow<K, SessionState<T, S>>, _side: FlowSide) {
         if T::covers(flow.l4()) {
             let (key, ts) = (flow.key().clone(), flow.started());
@@ -458,12 +492,14 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
         let moment = moment_of(packet);
         let Slot::Stream(session) = &mut flow.user.slot else { return None };
         let out = &mut self.stream_out;
+        let queued = session.queued_bytes();
         if let Some(segment) = &segment {
             session.segment(packet.side, segment, &self.config, out);
         }
         for (side, acked) in FlowSide::BOTH.into_iter().zip(acked) {
             session.progress(side, acked, moment, &self.config, out);
         }
+        self.queued = self.queued + session.queued_bytes() - queued;
         let (over, unwanted) = (session.is_ended(), session.is_unwanted());
         let poison = parse_error(session.poison());
         // A stream that slides gives up its oldest hole by itself; a parser cannot.
@@ -535,6 +571,18 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
         (self.poison == PoisonPolicy::EndFlow).then_some(reason)
     }
 
+    /// Gives up the holes of a flow for the sake of others.
+    fn relieve<S>(&mut self, flow: &mut Flow<K, SessionState<T, S>>) -> Option<EndReason> {
+        let moment = self.last;
+        let Slot::Stream(session) = &mut flow.user.slot else { return None };
+        let queued = session.queued_bytes();
+        session.give_up_holes(moment, &mut self.stream_out);
+        self.queued = self.queued + session.queued_bytes() - queued;
+        let poison = parse_error(session.poison());
+        self.flush(flow, moment);
+        self.give_up(flow, poison?, EndReason::ParseError, moment)
+    }
+
     /// Without a parser, the session is over when the tracker says that the connection is.
     fn close_if_over<S>(&mut self, flow: &mut Flow<K, SessionState<T, S>>) {
         if flow.state() == FlowState::Closed && matches!(flow.user.slot, Slot::Done | Slot::Idle) {
@@ -551,7 +599,9 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
         let mut poison = None;
         match &mut flow.user.slot {
             Slot::Stream(session) => {
+                self.queued -= session.queued_bytes();
                 session.close(reason, moment, &mut self.stream_out);
+                self.queued += session.queued_bytes();
                 poison = parse_error(session.poison());
             }
             Slot::Datagram(parser) => {
@@ -577,6 +627,7 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
         let Slot::Stream(session) = std::mem::replace(&mut flow.user.slot, Slot::Done) else {
             return;
         };
+        self.queued -= session.queued_bytes();
         count_streams(flow, &session);
         if self.stream_out.emit_anomalies {
             let (key, ts) = (flow.key(), self.last.ts);

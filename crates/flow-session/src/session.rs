@@ -88,6 +88,18 @@ impl<P: SessionParser> Session<P> {
         }
     }
 
+    /// Since when a stream waits for bytes in front of others, if one does.
+    pub fn waiting_since(&self) -> Option<Timestamp> {
+        self.streams.iter().filter_map(StreamReassembler::waiting_since).min()
+    }
+
+    /// Gives up the holes of both streams, as their memory is wanted elsewhere.
+    pub fn give_up_holes(&mut self, moment: Moment, out: &mut SessionOutput<P::Message>) {
+        for side in FlowSide::BOTH {
+            self.with(side, moment, out, |stream, feed| stream.give_up_holes(feed));
+        }
+    }
+
     /// The flow is over: flushes both streams, then tells the parser.
     pub fn close(
         &mut self,
@@ -155,10 +167,14 @@ impl<P: SessionParser> Session<P> {
         poisoned.then(|| (self.fed_last, self.parser.poison_reason().unwrap_or("poisoned")))
     }
 
-    /// Memory taken by what waits in the streams and in the parser, in bytes.
+    /// Memory taken by what waits in the streams, in bytes.
+    pub fn queued_bytes(&self) -> usize {
+        self.streams.iter().map(StreamReassembler::buffered_bytes).sum()
+    }
+
+    /// The same, and what waits in the parser.
     pub fn buffered_bytes(&self) -> usize {
-        let streams: usize = self.streams.iter().map(StreamReassembler::buffered_bytes).sum();
-        streams + self.parser.buffered_bytes()
+        self.queued_bytes() + self.parser.buffered_bytes()
     }
 
     /// The parser.

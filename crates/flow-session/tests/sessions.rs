@@ -353,6 +353,40 @@ fn memory_limit_covers_streams_and_parser() {
     assert!(events.last().unwrap().contains("BufferOverflow"), "{events:?}");
 }
 
+/// The third connection is one too many. The first breaks at what is behind its hole.
+#[test]
+fn memory_of_all_streams_has_a_limit_too() {
+    let mut config = FlowTrackerConfig::default();
+    config.max_reassembly_total = 2_500;
+    let mut driver =
+        FlowSessionDriver::<_, Fragile>::new(Wire).with_config(config).with_emit_anomalies(true);
+    let script: String = (1..=3)
+        .zip(["!", "", ""])
+        .map(|(flow, end)| format!("> PA 0 0 flow={flow} a\n> PA 100 0 flow={flow} x=1000 {end}\n"))
+        .collect();
+    let mut events = Vec::new();
+    for frame in frames(&script, [0, 0]) {
+        for event in driver.track(frame.view()) {
+            match event {
+                SessionEvent::Anomaly { key, kind, .. } => events.push(format!("{key:?} {kind}")),
+                SessionEvent::Closed { key, reason, .. } => events.push(format!("{key} {reason}")),
+                _ => {}
+            }
+        }
+    }
+    assert_eq!(
+        events,
+        [
+            "Some(1) stream_gap",
+            "Some(1) session_parse_error",
+            "Some(1) out_of_order_segment",
+            "1 parse_error",
+            "Some(2) stream_gap",
+        ]
+    );
+    assert_eq!(driver.tracker().flow_count(), 2);
+}
+
 /// Keeps everything and says so.
 #[derive(Clone, Debug, Default)]
 struct Hoarder(usize);
