@@ -71,6 +71,8 @@ pub struct FlowTrackerConfig {
     /// Rationale: 256 MiB are room for some hundred full receive windows at once, which honest
     /// traffic does not come to, and little beside the memory of a machine that watches so many.
     pub max_reassembly_total: usize,
+    /// What becomes of urgent bytes.
+    pub urgent: UrgentPolicy,
     /// Limits and timeouts of the IP packets that are put together from fragments.
     pub defragment: DefragmentConfig,
 }
@@ -95,6 +97,7 @@ impl Default for FlowTrackerConfig {
             max_reassembler_buffer: None,
             overflow_policy: OverflowPolicy::default(),
             max_reassembly_total: 256 << 20,
+            urgent: UrgentPolicy::default(),
             defragment: DefragmentConfig::default(),
         }
     }
@@ -165,6 +168,22 @@ pub enum ChecksumPolicy {
     Always,
     /// Nothing is verified.
     Never,
+}
+
+/// What becomes of the byte that a TCP segment marks as urgent.
+///
+/// The receiving application decides (`SO_OOBINLINE`), and who watches cannot know what it did: the
+/// segment is reported as [`SegmentOddity::UrgentData`](crate::SegmentOddity::UrgentData).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum UrgentPolicy {
+    /// It stays in the stream, as RFC 6093 recommends.
+    #[default]
+    Inline,
+    /// It is taken out of the stream, as Linux does by default: the byte in front of the one that
+    /// the urgent pointer points to, or the segment's first if the pointer is 0. Stream offsets
+    /// count it.
+    Remove,
 }
 
 /// What happens when a stream's buffer is full.

@@ -383,11 +383,14 @@ pub enum SegmentOddity {
     TimeToLive,
     /// Its checksum is wrong, as it often is where it was captured.
     BadChecksum,
+    /// It has payload of which a byte is urgent, which hosts hand on apart or in its place (RFC
+    /// 6093).
+    UrgentData,
 }
 
 impl SegmentOddity {
     /// Every oddity, in the order of their indices in counters.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ResetIgnoredBySender,
         Self::ResetPayload,
         Self::SynData,
@@ -396,6 +399,7 @@ impl SegmentOddity {
         Self::DataAfterFin,
         Self::TimeToLive,
         Self::BadChecksum,
+        Self::UrgentData,
     ];
 }
 
@@ -411,6 +415,7 @@ impl fmt::Display for SegmentOddity {
             Self::DataAfterFin => "data_after_fin",
             Self::TimeToLive => "ttl_anomaly",
             Self::BadChecksum => "bad_checksum_accepted",
+            Self::UrgentData => "urgent_data",
         })
     }
 }

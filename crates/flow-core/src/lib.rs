@@ -88,7 +88,9 @@ mod time;
 mod timers;
 mod tracker;
 
-pub use self::config::{ChecksumPolicy, DefragmentConfig, FlowTrackerConfig, OverflowPolicy};
+pub use self::config::{
+    ChecksumPolicy, DefragmentConfig, FlowTrackerConfig, OverflowPolicy, UrgentPolicy,
+};
 pub use self::conn_state::ConnState;
 pub use self::dedup::Dedup;
 pub use self::defragment::{

@@ -165,6 +165,8 @@ pub struct TcpSideStats {
     pub undelivered_bytes: u64,
     /// Payload bytes that the snap length cut off.
     pub truncated_bytes: u64,
+    /// Urgent bytes that were taken out of the stream.
+    pub urgent_bytes: u64,
     /// Keep-alive probes (RFC 9293 section 3.8.4). A single byte that is sent again looks the same.
     pub keep_alives: u64,
     /// SYNs with the same sequence number as one before.
@@ -196,6 +198,7 @@ impl TcpSideStats {
             (&mut self.beyond_fin_bytes, other.beyond_fin_bytes),
             (&mut self.undelivered_bytes, other.undelivered_bytes),
             (&mut self.truncated_bytes, other.truncated_bytes),
+            (&mut self.urgent_bytes, other.urgent_bytes),
             (&mut self.keep_alives, other.keep_alives),
             (&mut self.syn_retransmissions, other.syn_retransmissions),
             (&mut self.resyncs, other.resyncs),

@@ -156,15 +156,15 @@ pub(crate) enum Note {
 
 /// A set of [`SegmentOddity`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Oddities(u8);
+pub(crate) struct Oddities(u16);
 
 impl Oddities {
     pub(crate) fn of(oddity: SegmentOddity, holds: bool) -> Self {
-        Self(u8::from(holds) << oddity as u8)
+        Self(u16::from(holds) << oddity as u16)
     }
 
     pub(crate) fn contains(self, oddity: SegmentOddity) -> bool {
-        self.0 & 1 << oddity as u8 != 0
+        self.0 & 1 << oddity as u16 != 0
     }
 
     pub(crate) fn iter(self) -> impl Iterator<Item = SegmentOddity> {
@@ -289,7 +289,7 @@ impl Tcp {
         const BOTH: u16 = SENT | ACKED;
         let peer = *self.end(side.other());
         let mine = self.end_mut(side);
-        let control = TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST | TcpFlags::ACK;
+        let control = TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST | TcpFlags::URG | TcpFlags::ACK;
         let (value, has_value) = match info.options.timestamps {
             Some((value, _)) => (value, mine.has(TIMESTAMPS)),
             None => (mine.ts_recent, false),
@@ -340,7 +340,8 @@ impl Tcp {
             (Kind::Syn, _) => judge.syn(),
             (Kind::SynAck, _) => judge.syn_ack(),
         };
-        outcome.with(odd)
+        let urgent = len > 0 && info.flags.contains(TcpFlags::URG);
+        outcome.with(odd).with(Oddities::of(SegmentOddity::UrgentData, urgent))
     }
 
     /// Segments that matter come from as far away as the others of their direction, or somebody

@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use flow_core::{
-    Flow, FlowSide, FlowTrackerConfig, Gap, TcpFlags, Timestamp, TrackedPacket, Verdict,
+    Flow, FlowSide, FlowTrackerConfig, Gap, TcpFlags, Timestamp, TrackedPacket, UrgentPolicy,
+    Verdict,
 };
 
 /// Limits of one reassembled stream.
@@ -35,6 +36,8 @@ pub struct StreamConfig {
     pub reorder_segments: u32,
     /// Which bytes win where segments overlap, in streams that have no policy of their own.
     pub overlap: OverlapPolicy,
+    /// What becomes of urgent bytes.
+    pub urgent: UrgentPolicy,
 }
 
 impl StreamConfig {
@@ -43,6 +46,7 @@ impl StreamConfig {
     pub fn of(config: &FlowTrackerConfig) -> Self {
         let mut stream = Self::default();
         stream.max_buffer = config.max_reassembler_buffer.unwrap_or(stream.max_buffer);
+        stream.urgent = config.urgent;
         stream
     }
 }
@@ -56,6 +60,7 @@ impl Default for StreamConfig {
             ack_grace: Duration::from_millis(50),
             reorder_segments: 3,
             overlap: OverlapPolicy::First,
+            urgent: UrgentPolicy::Inline,
         }
     }
 }
@@ -108,6 +113,8 @@ pub struct Segment<'a> {
     pub syn: bool,
     /// It ends the stream.
     pub fin: bool,
+    /// The urgent pointer, if there is one.
+    pub urgent: Option<u16>,
     /// It begins anew at a number that does not follow from what came before.
     pub resync: bool,
     /// The sequence number of the stream's first byte, if its SYN is known.
@@ -130,6 +137,7 @@ impl<'a> Segment<'a> {
             len: u32::try_from(payload.len()).unwrap_or(u32::MAX),
             syn: false,
             fin: false,
+            urgent: None,
             resync: false,
             start: None,
             acked: None,
@@ -157,6 +165,7 @@ impl<'a> Segment<'a> {
             len: packet.payload_len,
             syn: info.flags.contains(TcpFlags::SYN),
             fin,
+            urgent: info.flags.contains(TcpFlags::URG).then_some(info.urgent),
             resync: packet.resync,
             start: flow.stream_start(packet.side),
             acked: flow.acked(packet.side.other()),
@@ -191,6 +200,11 @@ pub trait StreamSink {
     fn data(&mut self, offset: u64, bytes: &[u8], packet: u64);
     /// The next bytes are missing.
     fn gap(&mut self, gap: Gap);
+    /// The next byte was urgent, and is taken out of the stream
+    /// ([`UrgentPolicy::Remove`](flow_core::UrgentPolicy::Remove)).
+    fn urgent(&mut self, offset: u64, byte: u8, packet: u64) {
+        let _ = (offset, byte, packet);
+    }
     /// The stream is complete up to its FIN at `offset`. Called once.
     fn end(&mut self, offset: u64);
 }

@@ -1,6 +1,8 @@
+mod urgent;
+
 use std::collections::VecDeque;
 
-use flow_core::{Gap, GapReason, ReassemblyStats, TcpSideStats, Timestamp};
+use flow_core::{Gap, GapReason, ReassemblyStats, TcpSideStats, Timestamp, UrgentPolicy};
 
 use crate::queue::{Piece, Queue, slice};
 use crate::{OverlapPolicy, Segment, StreamConfig, StreamSink};
@@ -47,6 +49,12 @@ const ENDED: u8 = 1 << 4;
 /// The memory limit was reached.
 const OVERFLOWED: u8 = 1 << 5;
 
+/// The snap length cut off the bytes in front of `Rare::lost_until`, as far as is known yet.
+const LOST: u8 = 1 << 6;
+
+/// Some byte at `next` or behind it is urgent, and is to be taken out.
+const URGENT: u8 = 1 << 7;
+
 /// What a stream without losses never needs.
 #[derive(Debug, Default)]
 struct Rare {
@@ -59,8 +67,12 @@ struct Rare {
     hole: Hole,
     /// How far the other side has acknowledged.
     acked: u64,
+    /// Where the bytes that the snap length cut off end; valid with `LOST`.
+    lost_until: u64,
     /// The last gaps given up, for telling late bytes from repeated ones.
     gaps: VecDeque<(u64, u64)>,
+    /// Offsets of urgent bytes, in order; valid with `URGENT`.
+    urgent: Vec<u64>,
     /// How far `next` has moved over bytes that nobody wanted.
     passed: u64,
     stats: TcpSideStats,
@@ -121,7 +133,7 @@ impl StreamReassembler {
     ) {
         let plain = self.flags == STARTED
             && self.fin == u64::MAX
-            && !(segment.syn || segment.fin || segment.resync);
+            && !(segment.syn || segment.fin || segment.resync || segment.urgent.is_some());
         if plain && segment.seq == self.next_seq && segment.payload.len() == segment.len as usize {
             if !segment.payload.is_empty() {
                 self.deliver(segment.payload, segment.packet, sink);
@@ -161,6 +173,7 @@ impl StreamReassembler {
             // Nobody ever said whether the data of the SYN was taken.
             self.release_held(u64::MAX, sink);
         }
+        self.pass_lost(u64::MAX, sink);
         let acked = self.rare.as_ref().map_or(0, |rare| rare.acked);
         while let Some(end) = self.hole_end() {
             let reason = if acked >= end { GapReason::Acked } else { GapReason::End };
@@ -176,7 +189,7 @@ impl StreamReassembler {
             rare.stats.undelivered_bytes += rare.queue.bytes() + rare.held.len() as u64;
             (rare.queue, rare.held) = (Queue::default(), Vec::new());
         }
-        self.flags &= !(QUEUED | HELD);
+        self.flags &= !(QUEUED | HELD | LOST);
     }
 
     /// Whether the stream was handed on up to its FIN.
@@ -223,8 +236,9 @@ impl StreamReassembler {
     pub fn stats(&self) -> TcpSideStats {
         let mut stats = self.rare.as_ref().map(|rare| rare.stats).unwrap_or_default();
         let passed = self.rare.as_ref().map_or(0, |rare| rare.passed);
-        stats.delivered_bytes =
-            self.next.saturating_sub(stats.total_gap_bytes()).saturating_sub(passed);
+        let others =
+            stats.total_gap_bytes().saturating_add(passed).saturating_add(stats.urgent_bytes);
+        stats.delivered_bytes = self.next.saturating_sub(others);
         stats
     }
 
@@ -264,11 +278,17 @@ impl StreamReassembler {
             // Data behind that of the SYN says it was taken, data in its place that it was not.
             self.release_held(start.max(0).cast_unsigned(), sink);
         }
+        if let (UrgentPolicy::Remove, Some(pointer)) = (config.urgent, segment.urgent) {
+            self.mark_urgent(start.saturating_add(i64::from(pointer.max(1)) - 1));
+        }
         if segment.fin {
             self.end_at(start.saturating_add(i64::from(segment.len)));
         }
         let (start, payload, len) = self.trim_front(start, segment);
         let (payload, len) = self.trim_back(start, payload, len);
+        if start > self.next || segment.fin {
+            self.pass_lost(if segment.fin { u64::MAX } else { start }, sink);
+        }
         if self.flags & SKIP != 0 {
             self.pass_over(start, len);
         } else if len > 0 {
@@ -301,7 +321,7 @@ impl StreamReassembler {
                     rare.stats.undelivered_bytes += rare.queue.bytes();
                     rare.queue = Queue::default();
                 }
-                self.flags &= !QUEUED;
+                self.flags &= !(QUEUED | LOST);
                 self.next_seq = seq;
             }
         }
@@ -422,7 +442,7 @@ impl StreamReassembler {
             if !payload.is_empty() {
                 self.deliver(payload, segment.packet, sink);
             }
-            self.give_up_cut_off(cut_off, sink);
+            self.lose(cut_off, sink);
         } else {
             let piece = Piece { start, bytes: payload, cut_off, packet: segment.packet };
             self.queue(piece, self.overlap.unwrap_or(config.overlap));
@@ -461,7 +481,7 @@ impl StreamReassembler {
             let bytes = slice(&first.bytes, self.next - first.start, first.bytes.len() as u64);
             if !bytes.is_empty() {
                 self.deliver(bytes, first.packet, sink);
-                self.give_up_cut_off(first.cut_off, sink);
+                self.lose(first.cut_off, sink);
             }
         }
         if self.rare.as_ref().is_none_or(|rare| rare.queue.is_empty()) {
@@ -469,20 +489,59 @@ impl StreamReassembler {
         }
     }
 
-    /// Gives up what the snap length cut off behind the bytes just handed on: it will not come.
-    fn give_up_cut_off(&mut self, cut_off: u64, sink: &mut impl StreamSink) {
+    /// The snap length cut off so many bytes behind those just handed on. They are given up when
+    /// something shows that the sender has gone on; until then it may send them again.
+    fn lose(&mut self, cut_off: u64, sink: &mut impl StreamSink) {
         let upto = self.next.saturating_add(cut_off).min(self.queue_start()).min(self.fin);
-        self.pass_gap(upto, GapReason::Snaplen, sink);
+        if upto > self.next {
+            let rare = self.rare.get_or_insert_default();
+            let known = if self.flags & LOST != 0 { rare.lost_until } else { 0 };
+            rare.lost_until = upto.max(known);
+            self.flags |= LOST;
+        }
+        let has_gone_on = self.flags & QUEUED != 0 && self.queue_start() != u64::MAX;
+        self.pass_lost(if has_gone_on || self.fin != u64::MAX { u64::MAX } else { 0 }, sink);
     }
 
+    /// Gives up what the snap length cut off in front of offset `upto`.
+    fn pass_lost(&mut self, upto: u64, sink: &mut impl StreamSink) {
+        if self.flags & LOST == 0 {
+            return;
+        }
+        let lost_until = self.rare.as_ref().map_or(0, |rare| rare.lost_until);
+        let end = lost_until.min(self.fin).min(self.queue_start());
+        self.pass_gap(end.min(upto), GapReason::Snaplen, sink);
+        if self.next >= end {
+            self.flags &= !LOST;
+        }
+    }
+
+    #[inline]
     fn deliver(&mut self, bytes: &[u8], packet: u64, sink: &mut impl StreamSink) {
-        sink.data(self.next, bytes, packet);
-        self.next += bytes.len() as u64;
-        self.next_seq = self.next_seq.wrapping_add(low_half(bytes.len() as u64));
+        if self.flags & URGENT == 0 {
+            self.hand_on(bytes, packet, sink);
+        } else {
+            self.deliver_around_urgent(bytes, packet, sink);
+        }
+    }
+
+    #[inline]
+    fn hand_on(&mut self, bytes: &[u8], packet: u64, sink: &mut impl StreamSink) {
+        if !bytes.is_empty() {
+            sink.data(self.next, bytes, packet);
+            self.step(bytes.len() as u64);
+        }
+    }
+
+    #[inline]
+    fn step(&mut self, len: u64) {
+        self.next += len;
+        self.next_seq = self.next_seq.wrapping_add(low_half(len));
     }
 
     /// Gives up every hole in front of offset `upto` and hands on what is queued between them.
     fn give_up_until(&mut self, upto: u64, reason: GapReason, sink: &mut impl StreamSink) {
+        self.pass_lost(upto, sink);
         while self.next < upto {
             self.pass_gap(self.queue_start().min(upto), reason, sink);
             self.drain(sink);
@@ -497,8 +556,7 @@ impl StreamReassembler {
             if self.flags & SKIP == 0 {
                 sink.gap(gap);
             }
-            self.next = end;
-            self.next_seq = self.next_seq.wrapping_add(low_half(gap.len));
+            self.step(gap.len);
         }
     }
 
@@ -579,8 +637,7 @@ impl StreamReassembler {
             let rare = self.rare.get_or_insert_default();
             rare.stats.undelivered_bytes += len;
             rare.passed += end - self.next;
-            self.next_seq = self.next_seq.wrapping_add(low_half(end - self.next));
-            self.next = end;
+            self.step(end - self.next);
         }
     }
 

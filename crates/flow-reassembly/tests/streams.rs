@@ -202,6 +202,34 @@ fn b16_payload_cut_by_the_snap_length() {
 }
 
 #[test]
+fn b16_what_was_cut_off_may_come_again() {
+    let stats = check("> PA 0 0 AA len=10\n> PA 0 0 AAAAAAAAAA\n> PA 10 0 BB", "AAAAAAAAAABB", "");
+    assert_eq!(stats.tcp.initiator.delivered_bytes, 12);
+    // In pieces, of which one does not come.
+    check(
+        "> PA 0 0 AA len=10\n> PA 2 0 AA\n> PA 6 0 AA\n> PA 10 0 BB",
+        "AAAA[2 snaplen]AA[2 snaplen]BB",
+        "",
+    );
+    check("> PA 0 0 AA len=10\n> PA 10 0 BB\n> PA 0 0 AAAAAAAAAA", "AA[8 snaplen]BB", "");
+    check("> PA 0 0 AA len=10\n> FA 10 0", "AA[8 snaplen].", "");
+    check("> PA 0 0 AA len=10", "AA[8 snaplen]", "");
+}
+
+#[test]
+fn b17_urgent_bytes_stay_or_are_taken_out() {
+    let script = "> PA 0 0 AAAAA\n> UPA 5 0 urg=5 BBBBC\n> UPA 14 0 urg=0 xE\n> PA 10 0 DDDD";
+    check(script, "AAAAABBBBCDDDDxE", "");
+    let mut config = StreamConfig::default();
+    config.urgent = flow_core::UrgentPolicy::Remove;
+    let (texts, stats) = run_with(config, &format!("{HANDSHAKE}{script}"), [1_000, 5_000]);
+    assert_eq!(texts[0], "AAAAABBBBDDDDE");
+    let stats = stats.tcp.initiator;
+    assert_eq!((stats.delivered_bytes, stats.urgent_bytes), (14, 2));
+    assert_eq!(stats.odd_segments.iter().sum::<u64>(), 2);
+}
+
+#[test]
 fn b18_data_after_the_fin() {
     let stats = check("> PA 0 0 AAAAA\n> FA 5 0\n< A 0 6\n> PA 6 0 EVIL", "AAAAA.", "");
     assert_eq!(stats.tcp.initiator.beyond_fin_bytes, 4);

@@ -60,7 +60,7 @@ impl FlowExtractor for Wire {
             seq: word(8),
             ack: word(12),
             window: u16::from_le_bytes([header[16], header[17]]),
-            urgent: 0,
+            urgent: u16::from(header[31]),
             ttl: header[29],
             options,
         });
@@ -116,6 +116,7 @@ fn frame(line: &str, isn: [u32; 2], millis: &mut u64) -> Frame {
                 header[7] |= 1;
                 header[30] = u8::try_from(value).unwrap();
             }
+            ("urg", Ok(value)) => header[31] = u8::try_from(value).unwrap(),
             ("ttl", Ok(value)) => header[29] = u8::try_from(value).unwrap(),
             ("md5", _) => header[7] |= 4,
             ("udp", _) => header[5] = 17,
