@@ -4,7 +4,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use flow::extract::FiveTuple;
-use flow::{FlowTrackerConfig, OverflowPolicy};
+use flow::{FlowSide, FlowTrackerConfig, OverflowPolicy};
 
 use crate::filter::Filter;
 
@@ -58,6 +58,26 @@ pub(crate) enum Command {
         common: Common,
         #[command(flatten)]
         buffer: Buffer,
+    },
+    /// The bytes of TCP flows, of both sides in the order of delivery
+    ///
+    /// A flow has a heading with its number and its ends, initiator first. What the initiator sent
+    /// is marked `>`, what the responder sent `<`. The text has a line for each line, ended by LF
+    /// or CR LF, and shows every byte that cannot be printed by its number, `\x00`, and a
+    /// backslash doubled. What is missing is marked `>!` or `<!`: `[100 bytes missing: acked]`.
+    ///
+    /// In JSON and tables each line is a piece of a stream of type `bytes` or `gap`, with its
+    /// `offset` and `len`, its bytes in Base64 as `data`, the packet that delivered it as `frame`,
+    /// and the one that it came in as `first_frame`.
+    ///
+    /// Exit status 1 also if a flow that was asked for is not there or not TCP.
+    Follow {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        buffer: Buffer,
+        #[command(flatten)]
+        options: FollowOptions,
     },
     /// One line per HTTP, TLS, DNS message, on any port, in the order in which they complete
     ///
@@ -165,6 +185,42 @@ pub(crate) struct Buffer {
     on_overflow: OnOverflow,
 }
 
+/// Which streams are followed, and how they are shown.
+#[derive(Debug, Args)]
+pub(crate) struct FollowOptions {
+    /// The flow of this number, as `flow conv` and `flow streams` print it; several with commas or
+    /// by repeating it [default: all]
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    pub(crate) flow: Vec<u64>,
+    /// Whose bytes to show
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) side: Followed,
+    /// Print a hex dump, with the offsets in the stream of each side
+    #[arg(long, conflicts_with_all = ["raw", "output"])]
+    pub(crate) hex: bool,
+    /// Print the bytes of one stream and nothing else; what is missing is told on standard error
+    #[arg(long, conflicts_with = "output")]
+    pub(crate) raw: bool,
+    /// Write the bytes of each stream to a file in DIR, and print one line per file
+    ///
+    /// DIR is made if it is not there. The names are those of the flow's ends, its number and the
+    /// side: `10.0.0.1.40000-10.0.0.2.80.7.initiator`. Files of these names are replaced.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// Sides of a flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Followed {
+    /// Both sides
+    #[default]
+    Both,
+    /// The side that opened the flow
+    Initiator,
+    /// The side that answered
+    Responder,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum OnOverflow {
     /// What is missing in front of them is given up
@@ -212,7 +268,9 @@ impl Command {
     /// What is wrong with arguments each of which is right.
     fn contradiction(&self) -> Option<&'static str> {
         let (common, has_streams) = match self {
-            Self::Streams { common, .. } | Self::Log { common, .. } => (common, true),
+            Self::Streams { common, .. }
+            | Self::Follow { common, .. }
+            | Self::Log { common, .. } => (common, true),
             Self::Conv { common, .. } | Self::Stats { common } => (common, false),
         };
         if has_streams && common.extractor != Extractor::FiveTuple {
@@ -221,14 +279,51 @@ impl Command {
                  `--extractor five-tuple`",
             );
         }
-        let rows_differ = matches!(self, Self::Conv { .. } | Self::Streams { .. });
+        let rows_differ =
+            matches!(self, Self::Conv { .. } | Self::Streams { .. } | Self::Follow { .. });
         if rows_differ && common.anomalies && common.format == Format::Csv {
             return Some(
                 "anomalies have other columns than the table: `--anomalies` needs another \
                  `--format` than csv here",
             );
         }
+        match self {
+            Self::Follow { common, options, .. } => options.contradiction(common),
+            _ => None,
+        }
+    }
+}
+
+impl FollowOptions {
+    fn contradiction(&self, common: &Common) -> Option<&'static str> {
+        if (self.hex || self.raw) && common.format != Format::Text {
+            return Some(
+                "`--hex` and `--raw` are formats themselves: they do not go with another `--format`",
+            );
+        }
+        if self.raw && (self.flow.len() != 1 || self.side == Followed::Both) {
+            return Some(
+                "`--raw` is for the bytes of one stream: it needs `--flow` with one number, and \
+                 `--side initiator` or `--side responder`",
+            );
+        }
+        if self.raw && common.anomalies {
+            return Some(
+                "`--raw` prints bytes and nothing else: it does not go with `--anomalies`",
+            );
+        }
         None
+    }
+}
+
+impl Followed {
+    /// Whether `side` is one of them.
+    pub(crate) fn has(self, side: FlowSide) -> bool {
+        match self {
+            Self::Both => true,
+            Self::Initiator => side == FlowSide::Initiator,
+            Self::Responder => side == FlowSide::Responder,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use flow::extract::AutoDetectEncap;
 use flow::pcap::PcapFlowSource;
-use flow::{Extracted, FlowExtractor, Fragment, PacketView, Quoted, SkipReason};
+use flow::{Extracted, FlowExtractor, Fragment, PacketView, Quoted, SkipReason, TcpChecksum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::args::Common;
@@ -61,12 +61,17 @@ pub(crate) fn run(
     bar.finish_and_clear();
     consumer.finish()?;
     complaints.extend(skipped.warnings());
+    complain(&complaints);
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Says these things on standard error.
+pub(crate) fn complain(complaints: &[String]) {
     let mut stderr = io::stderr().lock();
     for complaint in complaints {
         // Nobody is left to be told if this fails.
-        let _ = writeln!(stderr, "flow: {}", Escaped(&complaint));
+        let _ = writeln!(stderr, "flow: {}", Escaped(complaint));
     }
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Packets between two looks at how far the reading is.
@@ -217,6 +222,10 @@ impl<E: FlowExtractor> FlowExtractor for Watched<E> {
 
     fn fragment<'a>(&self, view: PacketView<'a>) -> Option<Fragment<'a>> {
         self.inner.fragment(view)
+    }
+
+    fn tcp_checksum(&self, view: PacketView<'_>) -> Option<TcpChecksum> {
+        self.inner.tcp_checksum(view)
     }
 
     fn quoted(&self, view: PacketView<'_>) -> Option<Quoted<E::Key>> {

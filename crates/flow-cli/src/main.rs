@@ -4,6 +4,8 @@ mod anomaly;
 mod args;
 mod conv;
 mod filter;
+mod follow;
+mod gaps;
 mod input;
 mod key;
 mod l7;
@@ -40,6 +42,9 @@ fn run(command: &Command) -> io::Result<ExitCode> {
             conv::run(common, *community_id, output(common.format))
         }
         Command::Streams { common, buffer } => streams::run(common, buffer, output(common.format)),
+        Command::Follow { common, buffer, options } => {
+            follow::run(common, buffer, options, output(common.format))
+        }
         Command::Log { common, buffer } => log::run(common, buffer, output(common.format)),
         Command::Stats { common } => stats::run(common, output(common.format)),
     }

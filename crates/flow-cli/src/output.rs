@@ -47,15 +47,20 @@ impl Output {
 
     /// Writes the names of the columns, if this is for people.
     pub(crate) fn heading(&mut self, columns: fmt::Arguments<'_>) {
-        self.keep(|sink| match sink {
-            Sink::Text(out) => writeln!(out, "{columns}"),
+        self.text(|out| writeln!(out, "{columns}"));
+    }
+
+    /// Writes what `write` writes, if this is for people.
+    pub(crate) fn text(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
+        self.attempt(|sink| match sink {
+            Sink::Text(out) => write(out),
             Sink::Json(_) | Sink::Csv(_) => Ok(()),
         });
     }
 
     /// Writes the names of the columns, if this is a table.
     pub(crate) fn columns(&mut self, columns: &[&str]) {
-        self.keep(|sink| match sink {
+        self.attempt(|sink| match sink {
             Sink::Text(_) | Sink::Json(_) => Ok(()),
             Sink::Csv(rows) => {
                 columns.iter().try_for_each(|column| rows.field(column))?;
@@ -66,7 +71,7 @@ impl Output {
 
     /// Writes a line.
     pub(crate) fn line(&mut self, line: &impl Line) {
-        self.keep(|sink| match sink {
+        self.attempt(|sink| match sink {
             Sink::Text(out) => {
                 line.text(out)?;
                 out.write_all(b"\n")
@@ -108,7 +113,12 @@ impl Output {
         }
     }
 
-    fn keep(&mut self, write: impl FnOnce(&mut Sink) -> io::Result<()>) {
+    /// Keeps the error of something else that was written, as one of its own.
+    pub(crate) fn keep(&mut self, written: io::Result<()>) {
+        self.attempt(|_| written);
+    }
+
+    fn attempt(&mut self, write: impl FnOnce(&mut Sink) -> io::Result<()>) {
         if self.error.is_none() {
             self.error = write(&mut self.sink).err();
         }
@@ -217,6 +227,33 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
+/// Bytes from the wire, made safe for a terminal: UTF-8 that [`Escaped`] would keep is kept, every
+/// other byte is shown by its number, so that they can be told from what is shown.
+pub(crate) struct EscapedBytes<'a>(pub(crate) &'a [u8]);
+
+impl fmt::Display for EscapedBytes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            for part in chunk.valid().split_inclusive(is_escaped) {
+                let last = part.char_indices().next_back().filter(|(_, c)| is_escaped(*c));
+                let (kept, escaped) = part.split_at(last.map_or(part.len(), |(at, _)| at));
+                f.write_str(kept)?;
+                match escaped {
+                    "\\" => f.write_str("\\\\")?,
+                    _ => escaped.bytes().try_for_each(|byte| write!(f, "\\x{byte:02x}"))?,
+                }
+            }
+            chunk.invalid().iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a character of a text is not shown as it is.
+fn is_escaped(c: char) -> bool {
+    matches!(c, '\\' | '\0'..='\x1f' | '\x7f'..='\u{9f}') || is_invisible(c)
+}
+
 /// Format characters and line ends beyond Latin 1 (Unicode general categories Cf, Zl, Zp).
 fn is_invisible(c: char) -> bool {
     matches!(
@@ -263,6 +300,18 @@ mod tests {
         check("caf\u{e9} \u{4e2d}", "caf\u{e9} \u{4e2d}");
         check("a\u{202e}b\u{feff}", r"a\u{202e}b\u{feff}");
         check(r"\x1b", r"\\x1b");
+    }
+
+    #[test]
+    fn escapes_of_bytes() {
+        let check =
+            |bytes: &[u8], expected: &str| assert_eq!(EscapedBytes(bytes).to_string(), expected);
+        check(b"GET /a b", "GET /a b");
+        check(b"\x1b[2J\r\n\t\x7f\0", r"\x1b[2J\x0d\x0a\x09\x7f\x00");
+        check("caf\u{e9} \u{4e2d}".as_bytes(), "caf\u{e9} \u{4e2d}");
+        check("\u{9b}31m\u{202e}".as_bytes(), r"\xc2\x9b31m\xe2\x80\xae");
+        check(b"caf\xe9 \xe4\xb8", r"caf\xe9 \xe4\xb8");
+        check(br"\x1b", r"\\x1b");
     }
 
     #[test]

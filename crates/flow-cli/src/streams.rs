@@ -3,24 +3,19 @@ use std::process::ExitCode;
 
 use flow::extract::FiveTuple;
 use flow::{
-    Context, EndReason, FlowSessionDriver, FlowSide, FlowStats, Gap, GapAction, GapReason,
-    PacketView, SessionEvent, SessionParser, StreamOnly,
+    Context, EndReason, FlowSessionDriver, FlowSide, FlowStats, Gap, GapAction, PacketView,
+    SessionEvent, SessionParser, StreamOnly,
 };
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::anomaly::{AnomalyLine, side_name};
 use crate::args::{Buffer, Common};
+use crate::gaps::Gaps;
 use crate::input::{self, Consumer, Skipped, Watched};
 use crate::key::Ends;
 use crate::output::{Hex, Line, Output, Rows, Shown};
 use crate::sessions::{Session, Sessions};
-
-/// Gaps of a side that are listed; those behind them are counted only.
-///
-/// Rationale: thousands of gaps say no more than the first of them, and the memory for them is
-/// taken per stream.
-const MAX_GAPS: usize = 1_000;
 
 /// `flow streams`: one line per side of each TCP flow.
 ///
@@ -117,8 +112,7 @@ struct Hasher {
 struct Side {
     sha256: Sha256,
     bytes: u64,
-    gaps: Vec<Gap>,
-    gaps_omitted: u64,
+    gaps: Gaps,
     ended: bool,
 }
 
@@ -127,8 +121,7 @@ struct Side {
 struct Digest {
     bytes: u64,
     sha256: [u8; 32],
-    gaps: Vec<Gap>,
-    gaps_omitted: u64,
+    gaps: Gaps,
     /// Its FIN was reached.
     ended: bool,
 }
@@ -141,8 +134,8 @@ impl Default for Digest {
 
 impl Side {
     fn digest(self) -> Digest {
-        let Self { sha256, bytes, gaps, gaps_omitted, ended } = self;
-        Digest { bytes, sha256: sha256.finalize().into(), gaps, gaps_omitted, ended }
+        let Self { sha256, bytes, gaps, ended } = self;
+        Digest { bytes, sha256: sha256.finalize().into(), gaps, ended }
     }
 }
 
@@ -164,12 +157,7 @@ impl SessionParser for Hasher {
     }
 
     fn gap(&mut self, side: FlowSide, gap: Gap, _cx: &mut Context<'_, Digest>) -> GapAction {
-        let side = &mut self.sides[side.index()];
-        if side.gaps.len() < MAX_GAPS {
-            side.gaps.push(gap);
-        } else {
-            side.gaps_omitted += 1;
-        }
+        self.sides[side.index()].gaps.push(gap);
         GapAction::Resume
     }
 
@@ -182,7 +170,7 @@ impl SessionParser for Hasher {
     }
 
     fn buffered_bytes(&self) -> usize {
-        self.sides.iter().map(|side| side.gaps.capacity() * size_of::<Gap>()).sum()
+        self.sides.iter().map(|side| side.gaps.buffered_bytes()).sum()
     }
 }
 
@@ -203,9 +191,8 @@ struct Stream<'a> {
     ends: Ends,
     bytes: u64,
     sha256: Shown<Hex<'a>>,
-    gaps: Vec<GapField>,
-    #[serde(skip_serializing_if = "is_zero")]
-    gaps_omitted: u64,
+    #[serde(flatten)]
+    gaps: &'a Gaps,
     retransmitted_bytes: u64,
     out_of_order_segments: u64,
     overlap_conflicts: u64,
@@ -214,18 +201,6 @@ struct Stream<'a> {
     /// Bytes of all gaps.
     #[serde(skip)]
     missing: u64,
-}
-
-#[derive(Serialize)]
-struct GapField {
-    offset: u64,
-    bytes: u64,
-    reason: Shown<GapReason>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde demands it")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 impl<'a> Stream<'a> {
@@ -237,8 +212,6 @@ impl<'a> Stream<'a> {
         stats: &FlowStats,
     ) -> Self {
         let counted = stats.tcp.side(side);
-        let gap =
-            |gap: &Gap| GapField { offset: gap.offset, bytes: gap.len, reason: Shown(gap.reason) };
         Self {
             flow: session.flow,
             side: side_name(side),
@@ -248,8 +221,7 @@ impl<'a> Stream<'a> {
             },
             bytes: digest.bytes,
             sha256: Shown(Hex(&digest.sha256)),
-            gaps: digest.gaps.iter().map(gap).collect(),
-            gaps_omitted: digest.gaps_omitted,
+            gaps: &digest.gaps,
             retransmitted_bytes: counted.retransmitted_bytes,
             out_of_order_segments: counted.out_of_order_segments,
             overlap_conflicts: counted.conflicting_segments,
@@ -282,7 +254,7 @@ impl Line for Stream<'_> {
         self.ends.row(row)?;
         row.field(self.bytes)?;
         row.field(self.sha256)?;
-        row.field(self.gaps.len() as u64 + self.gaps_omitted)?;
+        row.field(self.gaps.count())?;
         row.field(self.missing)?;
         row.field(self.retransmitted_bytes)?;
         row.field(self.out_of_order_segments)?;

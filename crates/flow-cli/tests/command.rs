@@ -9,7 +9,7 @@ use std::process::Stdio;
 use common::{command, fixture, flow, flow_with_input, json, pcap, tcp};
 use serde_json::Value;
 
-const COMMANDS: [&str; 3] = ["conv", "streams", "log"];
+const COMMANDS: [&str; 4] = ["conv", "streams", "follow", "log"];
 
 #[test]
 fn standard_input_is_a_file_too() {
@@ -81,7 +81,7 @@ fn capture_without_packets_says_so() {
 
 #[test]
 fn wrong_arguments() {
-    let wrong: [&[&str]; 16] = [
+    let wrong: [&[&str]; 28] = [
         &[],
         &["conv"],
         &["nonsense", "-"],
@@ -92,6 +92,18 @@ fn wrong_arguments() {
         &["log", "--extractor", "mac-pair", "-"],
         &["conv", "--format", "csv", "--anomalies", "-"],
         &["streams", "--format", "csv", "--anomalies", "-"],
+        &["follow", "--extractor", "ip-pair", "-"],
+        &["follow", "--format", "csv", "--anomalies", "-"],
+        &["follow", "--flow", "-1", "-"],
+        &["follow", "--flow", "first", "-"],
+        &["follow", "--side", "client", "-"],
+        &["follow", "--hex", "--format", "json", "-"],
+        &["follow", "--hex", "--raw", "--flow", "0", "--side", "initiator", "-"],
+        &["follow", "--raw", "--flow", "0", "--side", "initiator", "--anomalies", "-"],
+        &["follow", "--raw", "--flow", "0", "--side", "initiator", "--output", "no/such", "-"],
+        &["follow", "--raw", "--flow", "0", "-"],
+        &["follow", "--raw", "--flow", "0,1", "--side", "initiator", "-"],
+        &["follow", "--raw", "--side", "initiator", "-"],
         &["streams", "--on-overflow", "panic", "-"],
         &["stats", "--filter", "tcp portt 80", "-"],
         &["log", "--reset-linger", "NaN", "-"],
@@ -115,6 +127,7 @@ fn wrong_arguments_are_explained() {
     check(&["conv", "--idle-timeout", "-1", "-"], "time does not go back");
     check(&["conv", "--close-linger", "soon", "-"], "not a number of seconds, such as 30 or 0.5");
     check(&["log", "--extractor", "ip-pair", "-"], "they need `--extractor five-tuple`");
+    check(&["follow", "--raw", "--flow", "0", "-"], "needs `--flow` with one number, and `--side");
     check(
         &["conv", "--format", "csv", "--anomalies", "-"],
         "`--anomalies` needs another `--format`",
@@ -216,6 +229,15 @@ fn every_tcp_flow_has_two_streams() {
         assert_eq!(line["end"], "eof");
     }
     assert_eq!(lines[0]["src"], lines[1]["dst"]);
+}
+
+#[test]
+fn a_flow_that_overflows_ends_with_what_was_delivered() {
+    let options = ["--format", "json", "--max-buffer", "100", "--on-overflow", "end-flow"];
+    let file = fixture("http_gap.pcap");
+    let lines = json(&flow(&[&["streams"], &options[..], &[file.as_str()]].concat()).stdout);
+    let ends = lines.iter().map(|line| (line["bytes"].as_u64().unwrap(), line["end"].as_str()));
+    assert_eq!(ends.collect::<Vec<_>>(), [(67, Some("overflow")), (634, Some("overflow"))]);
 }
 
 #[test]

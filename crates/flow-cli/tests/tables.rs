@@ -58,6 +58,11 @@ fn streams() {
 }
 
 #[test]
+fn follow() {
+    check("follow", &[]);
+}
+
+#[test]
 fn log() {
     check("log", &["summary"]);
     let table = flow(&["log", "--format", "csv", &fixture("http_get.pcap")]).stdout;

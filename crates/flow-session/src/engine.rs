@@ -564,8 +564,16 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
             self.events.push(SessionEvent::Anomaly { key, kind, ts });
         }
         if let Slot::Stream(session) = &mut flow.user.slot {
-            session.reset();
+            if reason == EndReason::ParseError {
+                session.reset();
+            } else {
+                // Its parser is whole, and has the last word.
+                self.queued -= session.queued_bytes();
+                session.close(reason, moment, &mut self.stream_out);
+                self.queued += session.queued_bytes();
+            }
         }
+        self.flush(flow, moment);
         self.drop_session(flow);
         self.push_closed(flow, reason);
         (self.poison == PoisonPolicy::EndFlow).then_some(reason)

@@ -90,7 +90,7 @@ pub(crate) fn pcap(link_type: u32, frames: &[&[u8]]) -> Vec<u8> {
     file
 }
 
-/// An IPv4 packet of TCP with this payload, for link type RAW. Checksums are not looked at.
+/// An IPv4 packet of TCP with this payload, for link type RAW.
 pub(crate) fn tcp(seq: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
     let len = u16::try_from(40 + payload.len()).unwrap();
     let mut packet = vec![0x45, 0];
@@ -101,5 +101,17 @@ pub(crate) fn tcp(seq: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
     packet.extend(1u32.to_be_bytes());
     packet.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
     packet.extend_from_slice(payload);
+    let checksum = tcp_checksum(&packet);
+    packet[36..38].copy_from_slice(&checksum.to_be_bytes());
     packet
+}
+
+/// The checksum of an IPv4 packet of TCP whose checksum is zero (RFC 9293 Section 3.1).
+fn tcp_checksum(packet: &[u8]) -> u16 {
+    let (ip, segment) = packet.split_at(20);
+    let words = ip[12..].chunks(2).chain(segment.chunks(2));
+    let word = |bytes: &[u8]| u32::from(bytes[0]) << 8 | u32::from(*bytes.get(1).unwrap_or(&0));
+    let sum = words.map(word).sum::<u32>() + 6 + u32::try_from(segment.len()).unwrap();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    !u16::try_from((folded & 0xffff) + (folded >> 16)).unwrap()
 }
