@@ -237,7 +237,9 @@ fn a_flow_that_overflows_ends_with_what_was_delivered() {
     let file = fixture("http_gap.pcap");
     let lines = json(&flow(&[&["streams"], &options[..], &[file.as_str()]].concat()).stdout);
     let ends = lines.iter().map(|line| (line["bytes"].as_u64().unwrap(), line["end"].as_str()));
-    assert_eq!(ends.collect::<Vec<_>>(), [(67, Some("overflow")), (634, Some("overflow"))]);
+    let expected = [(67, Some("overflow")), (634, Some("overflow"))];
+    // What comes behind is another flow.
+    assert_eq!(ends.take(2).collect::<Vec<_>>(), expected, "{lines:?}");
 }
 
 #[test]

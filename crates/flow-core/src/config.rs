@@ -164,7 +164,7 @@ pub enum ChecksumPolicy {
     #[default]
     Auto,
     /// Every segment with a bad checksum is rejected, but for those that the network card was to
-    /// complete.
+    /// complete, or has merged.
     Always,
     /// Nothing is verified.
     Never,

@@ -57,8 +57,9 @@ pub trait FlowExtractor: Send + Sync + 'static {
 pub enum TcpChecksum {
     /// The segment is as it was sent.
     Good,
-    /// It is the sum of the pseudo-header alone: the segment was captured on its way to the network
-    /// card, which was to add the rest.
+    /// It does not matter. It is the sum of the pseudo-header alone, as the segment was captured on
+    /// its way to the network card, which was to add the rest; or the segment is too long for a
+    /// frame, as the network card merged several or was to cut it.
     Offloaded,
     /// The segment is damaged or forged, or was captured where checksums are not made yet, or not
     /// any more.

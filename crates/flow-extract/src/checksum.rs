@@ -10,6 +10,9 @@ use crate::plain::{self, PlainLink};
 /// Where the checksum is in a TCP header.
 const FIELD: usize = 16;
 
+/// The longest segment that an Ethernet frame of ordinary size has room for, above IPv4.
+const LONGEST_IN_A_FRAME: usize = 1_480;
+
 /// What the checksum of the packet's segment says, if all of it is there.
 pub(crate) fn tcp(view: PacketView<'_>) -> Option<TcpChecksum> {
     let plain = plain::link(view.frame, view.link_type)
@@ -20,7 +23,9 @@ pub(crate) fn tcp(view: PacketView<'_>) -> Option<TcpChecksum> {
     let pseudo = segment.addresses + swapped(len >> 16) + swapped(len) + swapped(u64::from(TCP));
     Some(if folded(pseudo + sum(segment.bytes)) == u16::MAX {
         TcpChecksum::Good
-    } else if u16::from_be_bytes(folded(pseudo).to_ne_bytes()) == field {
+    } else if u16::from_be_bytes(folded(pseudo).to_ne_bytes()) == field
+        || segment.bytes.len() > LONGEST_IN_A_FRAME
+    {
         TcpChecksum::Offloaded
     } else {
         TcpChecksum::Bad

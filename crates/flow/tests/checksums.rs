@@ -42,6 +42,10 @@ fn damaged_cut_and_offloaded() {
     assert_eq!(checksum(&frame[..frame.len() - 1]), None);
     *frame.last_mut().unwrap() ^= 1;
     assert_eq!(checksum(&frame), Some(TcpChecksum::Bad));
+    let mut merged = frame.clone();
+    merged.resize(3_000, 0);
+    merged[16..18].copy_from_slice(&2_986_u16.to_be_bytes());
+    assert_eq!(checksum(&merged), Some(TcpChecksum::Offloaded));
     let len = u32::try_from(frame.len() - TCP).unwrap();
     let words =
         frame[26..34].chunks(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])));
