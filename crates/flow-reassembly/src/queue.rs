@@ -142,8 +142,12 @@ impl Queue {
                 continue;
             }
             let upto = self.segments.get(i).map_or(end, |next| next.start.min(end));
-            i = self.put(i, new.part(at, upto));
+            let piece = new.part(at, upto);
             at = upto;
+            if !self.append(i, &piece) {
+                self.put(i, piece);
+                i += 1;
+            }
         }
         overlap
     }
@@ -187,24 +191,27 @@ impl Queue {
         overlap
     }
 
-    /// Puts a piece that touches nothing in front of segment `i`, and gives the segment behind it.
-    fn put(&mut self, i: usize, piece: Piece<'_>) -> usize {
+    /// In a crowded queue, adds a piece to the segment in front of `i` if that has room and touches
+    /// it. It is no segment by itself then: where it began is forgotten.
+    fn append(&mut self, i: usize, piece: &Piece<'_>) -> bool {
         let crowded = self.segments.len() >= CROWDED;
         let left = i.checked_sub(1).and_then(|left| self.segments.get_mut(left));
         let has_room =
             |left: &&mut Queued| crowded && left.end() == piece.start && left.bytes.len() < FULL;
-        if let Some(left) = left.filter(has_room) {
-            self.charge -= left.charge();
-            left.bytes.extend_from_slice(piece.bytes);
-            left.cut_off = piece.cut_off;
-            self.charge += left.charge();
-            return i;
-        }
+        let Some(left) = left.filter(has_room) else { return false };
+        self.charge -= left.charge();
+        left.bytes.extend_from_slice(piece.bytes);
+        left.cut_off = piece.cut_off;
+        self.charge += left.charge();
+        true
+    }
+
+    /// Puts a piece that overlaps nothing in front of segment `i`.
+    fn put(&mut self, i: usize, piece: Piece<'_>) {
         let Piece { start, bytes, cut_off, packet } = piece;
         let segment = Queued { start, bytes: bytes.to_vec(), packet, cut_off };
         self.charge += segment.charge();
         self.segments.insert(i, segment);
-        i + 1
     }
 
     /// Takes the first segment if it begins at or before `next`.

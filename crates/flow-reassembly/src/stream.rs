@@ -271,7 +271,7 @@ impl StreamReassembler {
         }
         let start = self.offset_of(seq);
         if segment.syn {
-            self.hold(start, segment);
+            self.hold(start, segment, config);
             return;
         }
         if self.flags & HELD != 0 {
@@ -333,10 +333,15 @@ impl StreamReassembler {
     }
 
     /// Keeps the data of a SYN until it is known whether it was taken (RFC 7413).
-    fn hold(&mut self, start: i64, segment: &Segment<'_>) {
+    fn hold(&mut self, start: i64, segment: &Segment<'_>, config: &StreamConfig) {
         let rare = self.rare.get_or_insert_default();
         if start != 0 || self.next != 0 || self.flags & (HELD | SKIP) != 0 {
             rare.stats.retransmitted_bytes += u64::from(segment.len);
+            return;
+        }
+        if segment.payload.len() > config.max_buffer {
+            // If it was taken, the acknowledgment makes a hole of it.
+            rare.stats.undelivered_bytes += u64::from(segment.len);
             return;
         }
         rare.held = segment.payload.to_vec();

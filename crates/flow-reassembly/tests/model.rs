@@ -1,191 +1,261 @@
-//! The reassembler against an obviously right model: one optional byte per stream offset.
+//! The reassembler against an obviously right model: one optional byte per stream offset. What
+//! comes out is compared after every call.
 
 #![allow(clippy::unwrap_used)]
 
-use flow_core::{Gap, Timestamp};
-use flow_reassembly::{Segment, StreamConfig, StreamReassembler, StreamSink};
+mod common;
+
+use flow_reassembly::OverlapPolicy;
 use proptest::prelude::*;
+use proptest::sample::select;
 
-#[derive(Default)]
-struct Collected {
-    bytes: Vec<Option<u8>>,
-    ends: usize,
-}
+use self::common::{Call, Model, POLICIES, Piece, Run, calls, piece};
 
-impl StreamSink for Collected {
-    fn data(&mut self, offset: u64, bytes: &[u8], _packet: u64) {
-        assert_eq!(offset, self.bytes.len() as u64, "offsets are contiguous");
-        self.bytes.extend(bytes.iter().copied().map(Some));
-    }
-
-    fn gap(&mut self, gap: Gap) {
-        assert_eq!(gap.offset, self.bytes.len() as u64, "offsets are contiguous");
-        self.bytes.resize(self.bytes.len() + usize::try_from(gap.len).unwrap(), None);
-    }
-
-    fn end(&mut self, offset: u64) {
-        assert_eq!(offset, self.bytes.len() as u64);
-        self.ends += 1;
-    }
-}
-
-/// Which bytes of the stream a segment has, and what it has in their place.
-#[derive(Clone, Debug)]
-struct Piece {
-    offset: usize,
-    bytes: Vec<u8>,
-}
-
-fn run(
-    pieces: &[Piece],
-    isn: u32,
-    fin: Option<usize>,
-    config: &StreamConfig,
-) -> (Collected, StreamReassembler) {
-    let (mut stream, mut out) = (StreamReassembler::new(), Collected::default());
-    let segment = |seq: usize, payload, fin| Segment {
-        seq: isn.wrapping_add(1).wrapping_add(u32::try_from(seq).unwrap()),
-        payload,
-        len: u32::try_from(payload.len()).unwrap(),
-        syn: false,
-        fin,
-        resync: false,
-        start: Some(isn.wrapping_add(1)),
-        acked: None,
-        packet: 1,
-        ts: Timestamp::new(1, 0),
-    };
-    for piece in pieces {
-        stream.segment(&segment(piece.offset, &piece.bytes, false), config, &mut out);
-    }
-    if let Some(at) = fin {
-        stream.segment(&segment(at, &[], true), config, &mut out);
-    }
-    stream.finish(&mut out);
-    (out, stream)
-}
-
-/// First copy wins, and what was delivered never changes: here the same, because a byte is
-/// delivered once its first copy is there.
-fn model(pieces: &[Piece]) -> Vec<Option<u8>> {
-    let len = pieces.iter().map(|p| p.offset + p.bytes.len()).max().unwrap_or(0);
-    let mut bytes = vec![None; len];
-    for piece in pieces {
-        for (at, &byte) in (piece.offset..).zip(&piece.bytes) {
-            bytes[at].get_or_insert(byte);
+/// Runs the calls through the reassembler and the model.
+fn check(calls: &[Call], policy: OverlapPolicy, isn: u32) -> Run {
+    let (mut run, mut model) = (Run::new(policy, isn), Model::new(policy));
+    let mut same = 0;
+    for call in calls {
+        run.call(call);
+        model.call(call);
+        if model.may_end(call) {
+            model.skip_to(run.out.bytes.len());
         }
+        same = compare(&run, &model, same);
     }
-    bytes
+    run.finish();
+    model.finish();
+    compare(&run, &model, 0);
+    run
 }
 
-fn pieces(max: usize, len: usize) -> impl Strategy<Value = Vec<Piece>> {
-    // More than one byte: a single byte in front of the next one is a keep-alive.
-    let piece = (0..len, proptest::collection::vec(any::<u8>(), 2..40))
-        .prop_map(|(offset, bytes)| Piece { offset, bytes });
-    proptest::collection::vec(piece, 1..max)
+/// What came since `same` bytes were compared; before them, nothing ever changes.
+fn compare(run: &Run, model: &Model, same: usize) -> usize {
+    assert_eq!(run.out.bytes[same..], model.bytes[same..]);
+    assert_eq!(run.out.ends, model.ends);
+    assert_eq!(run.stream.stats().conflicting_bytes, model.conflicting);
+    model.bytes.len()
+}
+
+/// The same without comparing anything.
+fn run(calls: &[Call], policy: OverlapPolicy, isn: u32) -> Run {
+    let mut run = Run::new(policy, isn);
+    calls.iter().for_each(|call| run.call(call));
+    run.finish();
+    run
+}
+
+/// A stream, cut into segments in any order, some of them several times or overlapping each other,
+/// and its FIN somewhere among them.
+fn whole_stream() -> impl Strategy<Value = (Vec<u8>, Vec<Call>)> {
+    let index = any::<prop::sample::Index>;
+    let cuts = proptest::collection::vec(index(), 0..40);
+    let extra = proptest::collection::vec((index(), 1usize..300), 0..20);
+    (proptest::collection::vec(any::<u8>(), 1..2_000), cuts, extra).prop_flat_map(
+        |(stream, cuts, extra)| {
+            let len = stream.len();
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(len)).collect();
+            cuts.extend([0, len]);
+            cuts.sort_unstable();
+            cuts.dedup();
+            let extra = extra.iter().map(|(at, long)| (at.index(len), at.index(len) + long));
+            let ranges = cuts.windows(2).map(|cut| (cut[0], cut[1])).chain(extra);
+            let piece = |(offset, end): (usize, usize)| {
+                Call::Data(Piece { offset, bytes: stream[offset..end.min(len)].to_vec() })
+            };
+            let calls: Vec<Call> = ranges.map(piece).chain([Call::Fin(len)]).collect();
+            (Just(stream), Just(calls).prop_shuffle())
+        },
+    )
 }
 
 proptest! {
-    /// Any segmentation, permutation and duplication of one stream gives the stream.
+    /// P1, P2: any segmentation, permutation, duplication and overlap of one stream gives the
+    /// stream, whole.
     #[test]
     fn p1_same_bytes_in_any_order(
-        stream in proptest::collection::vec(any::<u8>(), 2..2_000),
-        cuts in proptest::collection::vec((any::<prop::sample::Index>(), 2usize..300), 0..60),
+        (stream, calls) in whole_stream(),
+        policy in select(POLICIES.to_vec()),
         isn in any::<u32>(),
     ) {
-        let mut all: Vec<Piece> = cuts
-            .iter()
-            .map(|(at, len)| {
-                let offset = at.index(stream.len() - 1);
-                let end = (offset + len).min(stream.len());
-                Piece { offset, bytes: stream[offset..end].to_vec() }
-            })
-            .collect();
-        // Whatever they leave out comes last.
-        all.push(Piece { offset: 0, bytes: stream.clone() });
-        let (out, reassembler) = run(&all, isn, Some(stream.len()), &StreamConfig::default());
-        prop_assert_eq!(out.bytes, stream.iter().copied().map(Some).collect::<Vec<_>>());
-        prop_assert_eq!(out.ends, 1);
-        prop_assert_eq!(reassembler.stats().conflicting_bytes, 0);
-        prop_assert_eq!(reassembler.stats().delivered_bytes, stream.len() as u64);
+        let run = check(&calls, policy, isn);
+        prop_assert_eq!(&run.out.bytes, &stream.iter().copied().map(Some).collect::<Vec<_>>());
+        prop_assert_eq!(run.out.ends, 1);
+        let stats = run.stream.stats();
+        prop_assert_eq!(stats.conflicting_bytes, 0);
+        prop_assert_eq!(stats.conflicting_segments, 0);
+        prop_assert_eq!(stats.total_gap_bytes(), 0);
+        prop_assert_eq!(stats.delivered_bytes, stream.len() as u64);
     }
 
-    /// With bytes missing or contradicting each other: gaps where the model has them, the first
-    /// copy elsewhere, whatever the sequence numbers are.
+    /// P3: with segments of one stream missing, every byte that came before its hole was given up
+    /// is there, and gaps are where none came.
     #[test]
-    fn p3_p4_p5_equals_the_model(all in pieces(60, 1_500), isn in any::<u32>()) {
-        let (out, _) = run(&all, isn, None, &StreamConfig::default());
-        prop_assert_eq!(out.bytes, model(&all));
-    }
-
-    /// Whatever comes, memory stays below its limits.
-    #[test]
-    fn p7_limits(all in pieces(300, 60_000), isn in any::<u32>()) {
-        let mut config = StreamConfig::default();
-        config.max_buffer = 4_096;
-        config.max_segments = 16;
-        let (mut stream, mut out) = (StreamReassembler::new(), Collected::default());
-        for piece in &all {
-            let segment = Segment {
-                seq: isn.wrapping_add(u32::try_from(piece.offset).unwrap()),
-                payload: &piece.bytes,
-                len: u32::try_from(piece.bytes.len()).unwrap(),
-                syn: false,
-                fin: false,
-                resync: false,
-                start: Some(isn),
-                acked: None,
-                packet: 1,
-                ts: Timestamp::new(1, 0),
-            };
-            stream.segment(&segment, &config, &mut out);
-            prop_assert!(stream.buffered_bytes() <= config.max_buffer);
-        }
-    }
-
-    /// No sequence number, length or flag makes it panic, and what comes out stays contiguous.
-    #[test]
-    fn p8_arbitrary_segments(
-        all in proptest::collection::vec(
-            (any::<u32>(), 0usize..20, 0u32..30, any::<[bool; 3]>(), any::<Option<u32>>()),
-            1..100,
-        ),
-        start in any::<Option<u32>>(),
+    fn p3_gaps_are_where_nothing_came(
+        (stream, calls) in whole_stream(),
+        lost in proptest::collection::vec(any::<bool>(), 1..60),
+        acks in proptest::collection::vec(0usize..2_000, 0..5),
+        isn in any::<u32>(),
     ) {
-        let config = StreamConfig::default();
-        let (mut stream, mut out) = (StreamReassembler::new(), Offsets::default());
-        for (at, &(seq, captured, cut, [syn, fin, resync], acked)) in all.iter().enumerate() {
-            let payload = vec![b'x'; captured];
-            let len = u32::try_from(captured).unwrap() + cut;
-            let ts = Timestamp::new(u32::try_from(at).unwrap(), 0);
-            let near = start.unwrap_or(0).wrapping_add(seq % 64);
-            let seq = if cut % 2 == 0 { near } else { seq };
-            let segment =
-                Segment { seq, payload: &payload, len, syn, fin, resync, start, acked, packet: 1, ts };
-            stream.segment(&segment, &config, &mut out);
-            stream.progress(acked, ts, &config, &mut out);
+        let is_lost = |(at, _): &(usize, Call)| !lost[at % lost.len()];
+        let mut calls: Vec<Call> =
+            calls.into_iter().enumerate().filter(is_lost).map(|(_, call)| call).collect();
+        for (at, upto) in acks.iter().enumerate() {
+            calls.insert((upto * 7 + at) % (calls.len() + 1), Call::Ack(*upto));
         }
-        stream.finish(&mut out);
-        prop_assert_eq!(out.0, stream.offset());
-    }
-}
-
-/// Follows offsets without keeping bytes: gaps may be of gigabytes here.
-#[derive(Default)]
-struct Offsets(u64);
-
-impl StreamSink for Offsets {
-    fn data(&mut self, offset: u64, bytes: &[u8], _packet: u64) {
-        assert_eq!(offset, self.0);
-        self.0 += bytes.len() as u64;
+        let run = check(&calls, OverlapPolicy::First, isn);
+        for (byte, &truth) in run.out.bytes.iter().zip(&stream) {
+            prop_assert!(byte.is_none_or(|byte| byte == truth), "no byte is made up");
+        }
+        prop_assert!(run.out.bytes.len() <= stream.len());
     }
 
-    fn gap(&mut self, gap: Gap) {
-        assert_eq!(gap.offset, self.0);
-        self.0 += gap.len;
+    /// P4: with bytes contradicting each other, the byte that the policy has win.
+    #[test]
+    fn p4_first(calls in calls(80, 1_500), isn in any::<u32>()) {
+        check(&calls, OverlapPolicy::First, isn);
     }
 
-    fn end(&mut self, offset: u64) {
-        assert_eq!(offset, self.0);
+    #[test]
+    fn p4_last(calls in calls(80, 1_500), isn in any::<u32>()) {
+        check(&calls, OverlapPolicy::Last, isn);
+    }
+
+    #[test]
+    fn p4_start_before(
+        calls in calls(80, 1_500),
+        (tie_longer, tie_equal) in any::<(bool, bool)>(),
+        isn in any::<u32>(),
+    ) {
+        check(&calls, OverlapPolicy::StartBefore { tie_longer, tie_equal }, isn);
+    }
+
+    /// The same where nearly every segment begins and ends where another one does.
+    #[test]
+    fn p4_ties(
+        grid in proptest::collection::vec((0usize..8, 1usize..4, any::<u8>()), 1..12),
+        policy in select(POLICIES.to_vec()),
+    ) {
+        let piece = |&(at, cells, byte): &(usize, usize, u8)| {
+            Call::Data(Piece { offset: 3 * at + 1, bytes: vec![byte; 3 * cells] })
+        };
+        check(&grid.iter().map(piece).collect::<Vec<_>>(), policy, 0);
+    }
+
+    /// P5: the result and all that is counted does not depend on the initial sequence number.
+    #[test]
+    fn p5_any_sequence_number(
+        calls in calls(60, 1_500),
+        policy in select(POLICIES.to_vec()),
+        isn in any::<u32>(),
+        before_wrap in 0u32..1_600,
+    ) {
+        let [a, b, c] = [0, isn, u32::MAX - before_wrap].map(|isn| run(&calls, policy, isn));
+        for other in [b, c] {
+            prop_assert_eq!(&a.out.bytes, &other.out.bytes);
+            prop_assert_eq!(&a.out.gaps, &other.out.gaps);
+            prop_assert_eq!(a.stream.stats(), other.stream.stats());
+        }
+    }
+
+    /// P6: nor on whether the segments come in one packet or in two, in either order. Of at least
+    /// two bytes each: a single byte may be a keep-alive. Under other policies it may depend on it:
+    /// the first half may fill the hole in front of bytes that the second would have replaced.
+    #[test]
+    fn p6_split_in_two(
+        all in proptest::collection::vec((piece(600, 4), any::<prop::sample::Index>()), 1..60),
+        swapped in any::<bool>(),
+        isn in any::<u32>(),
+    ) {
+        let policy = OverlapPolicy::First;
+        let (mut whole, mut split) = (Run::new(policy, isn), Run::new(policy, isn));
+        for (piece, cut) in &all {
+            let cut = 2 + cut.index(piece.bytes.len() - 3);
+            let (front, back) = piece.bytes.split_at(cut);
+            let mut halves = [
+                Piece { offset: piece.offset, bytes: front.to_vec() },
+                Piece { offset: piece.offset + cut, bytes: back.to_vec() },
+            ];
+            if swapped {
+                halves.reverse();
+            }
+            whole.call(&Call::Data(piece.clone()));
+            halves.into_iter().for_each(|half| split.call(&Call::Data(half)));
+            prop_assert_eq!(&whole.out.bytes, &split.out.bytes);
+            let [a, b] = [&whole, &split].map(|run| run.stream.stats());
+            prop_assert_eq!(a.retransmitted_bytes, b.retransmitted_bytes);
+        }
+        whole.finish();
+        split.finish();
+        prop_assert_eq!(&whole.out.bytes, &split.out.bytes);
+        prop_assert_eq!(&whole.out.gaps, &split.out.gaps);
+    }
+
+    /// P9: what was handed on never changes; under `First`, nor does what waits.
+    #[test]
+    fn p9_what_was_handed_on_stays(
+        before in calls(40, 1_000),
+        after in calls(40, 1_000),
+        policy in select(POLICIES.to_vec()),
+        isn in any::<u32>(),
+    ) {
+        let mut known = Run::new(policy, isn);
+        before.iter().for_each(|call| known.call(call));
+        let handed_on = known.out.bytes.clone();
+        let first = run(&before, OverlapPolicy::First, isn);
+        let all: Vec<Call> = before.into_iter().chain(after).collect();
+        let whole = run(&all, policy, isn);
+        prop_assert_eq!(&whole.out.bytes[..handed_on.len()], &handed_on[..]);
+        if policy == OverlapPolicy::First {
+            for (at, (was, is)) in first.out.bytes.iter().zip(&whole.out.bytes).enumerate() {
+                prop_assert!(was.is_none() || was == is, "at offset {at}");
+            }
+        }
+    }
+
+    /// P10: delivering everything twice changes only how often it was sent, be it right away or
+    /// all of it once more.
+    #[test]
+    fn p10_everything_twice(
+        calls in calls(60, 1_500),
+        policy in select(POLICIES.to_vec()),
+        isn in any::<u32>(),
+    ) {
+        let once = run(&calls, policy, isn);
+        let each: Vec<Call> = calls.iter().flat_map(|call| [call.clone(), call.clone()]).collect();
+        let twice = run(&each, policy, isn);
+        prop_assert_eq!(&once.out.bytes, &twice.out.bytes);
+        prop_assert_eq!(&once.out.gaps, &twice.out.gaps);
+        prop_assert_eq!(once.out.ends, twice.out.ends);
+        let [a, b] = [&once, &twice].map(|run| run.stream.stats());
+        prop_assert_eq!((a.gaps, a.gap_bytes), (b.gaps, b.gap_bytes));
+        prop_assert_eq!(a.delivered_bytes, b.delivered_bytes);
+    }
+
+    /// The same for all calls once more after all of them; under `First` only, since an older copy
+    /// of a byte that waits comes last the second time.
+    #[test]
+    fn p10_all_of_it_twice(calls in calls(60, 1_500), isn in any::<u32>()) {
+        let is_data = |call: &&Call| matches!(call, Call::Data(_));
+        let calls: Vec<Call> = calls.iter().filter(is_data).cloned().collect();
+        let once = run(&calls, OverlapPolicy::First, isn);
+        let twice = run(&[&calls[..], &calls[..]].concat(), OverlapPolicy::First, isn);
+        prop_assert_eq!(&once.out.bytes, &twice.out.bytes);
+        prop_assert_eq!(&once.out.gaps, &twice.out.gaps);
+        prop_assert_eq!(once.stream.stats().delivered_bytes, twice.stream.stats().delivered_bytes);
+    }
+
+    /// P4 in a queue so full that segments which touch may be put together: behind 300 islands.
+    #[test]
+    fn p4_crowded(
+        all in proptest::collection::vec(piece(400, 1), 1..40),
+        policy in select(POLICIES.to_vec()),
+    ) {
+        let island = |at: usize| Call::Data(Piece { offset: 1_000 + 4 * at, bytes: vec![b'i'; 2] });
+        let calls: Vec<Call> = (0..300)
+            .map(island)
+            .chain(all.into_iter().map(Call::Data))
+            .collect();
+        check(&calls, policy, 0);
     }
 }

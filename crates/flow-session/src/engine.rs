@@ -7,7 +7,7 @@ use flow_core::{
 };
 use flow_reassembly::{OverlapPolicy, Segment, StreamConfig};
 
-use crate::session::{Moment, Session, SessionOutput, count_streams, moment_of};
+use crate::session::{Moment, Session, SessionOutput, count_streams, moment_of, parse_error};
 use crate::{
     Context, DatagramOnly, DatagramParser, DatagramParserFactory, Mark, Origin, Parsed, ParserSet,
     SessionEvent, SessionParser, SessionParserFactory, StreamAndDatagram, StreamOnly,
@@ -475,13 +475,15 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
         packet: &TrackedPacket<'_>,
     ) -> Option<EndReason> {
         let segment = Segment::of(flow, packet);
+        let mut own_fin = None;
         if let (Slot::Idle, Some(_)) = (&flow.user.slot, &segment) {
             let parser = (self.new_stream)(flow.key())?;
             let mut session = Box::new(Session::new(parser));
             if let Some(choose) = &mut self.overlap {
                 session.set_overlap_policies(FlowSide::BOTH.map(|side| choose(flow.key(), side)));
             }
-            // The other side may have finished before the first payload came.
+            // Either side may have finished before the first payload came.
+            own_fin = Segment::fin_of(flow, packet, packet.side);
             if let Some(fin) = Segment::fin_of(flow, packet, packet.side.other()) {
                 let side = packet.side.other();
                 session.segment(side, &fin, &self.config, &mut self.stream_out);
@@ -495,6 +497,9 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
         let queued = session.queued_bytes();
         if let Some(segment) = &segment {
             session.segment(packet.side, segment, &self.config, out);
+            if let Some(fin) = own_fin {
+                session.segment(packet.side, &fin, &self.config, out);
+            }
         }
         for (side, acked) in FlowSide::BOTH.into_iter().zip(acked) {
             session.progress(side, acked, moment, &self.config, out);
@@ -593,7 +598,16 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
 
     /// Without a parser, the session is over when the tracker says that the connection is.
     fn close_if_over<S>(&mut self, flow: &mut Flow<K, SessionState<T, S>>) {
-        if flow.state() == FlowState::Closed && matches!(flow.user.slot, Slot::Done | Slot::Idle) {
+        // Payload that was overtaken by all that closed the connection is still on its way.
+        let has_payload = |side| {
+            flow.fin(side).zip(flow.stream_start(side)).is_some_and(|(fin, start)| fin != start)
+        };
+        let is_over = match flow.user.slot {
+            Slot::Done => true,
+            Slot::Idle => !FlowSide::BOTH.into_iter().any(has_payload),
+            Slot::Stream(_) | Slot::Datagram(_) => false,
+        };
+        if flow.state() == FlowState::Closed && is_over {
             self.push_closed(flow, EndReason::Fin);
         }
     }
@@ -669,21 +683,4 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
             SessionEvent::Application { key: key.clone(), side, message, ts, origin }
         }));
     }
-}
-
-/// The anomaly that a poisoned parser is.
-fn parse_error(poison: Option<(FlowSide, &str)>) -> Option<AnomalyKind> {
-    poison.map(|(side, reason)| {
-        let reason = cut(reason, POISON_REASON_MAX).to_owned();
-        AnomalyKind::SessionParseError { side, reason }
-    })
-}
-
-/// Bytes of a poison reason that are reported.
-const POISON_REASON_MAX: usize = 256;
-
-/// The longest prefix of at most `max` bytes that ends on a character boundary.
-fn cut(text: &str, max: usize) -> &str {
-    let end = (0..=max.min(text.len())).rev().find(|&at| text.is_char_boundary(at));
-    text.get(..end.unwrap_or(0)).unwrap_or_default()
 }

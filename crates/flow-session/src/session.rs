@@ -338,3 +338,20 @@ pub(crate) fn count_streams<K, S, P: SessionParser>(flow: &mut Flow<K, S>, sessi
 pub(crate) fn moment_of(packet: &TrackedPacket<'_>) -> Moment {
     Moment { ts: packet.ts, packet: packet.number }
 }
+
+/// The anomaly that a poisoned parser is.
+pub(crate) fn parse_error(poison: Option<(FlowSide, &str)>) -> Option<AnomalyKind> {
+    poison.map(|(side, reason)| {
+        let reason = cut(reason, POISON_REASON_MAX).to_owned();
+        AnomalyKind::SessionParseError { side, reason }
+    })
+}
+
+/// Bytes of a poison reason that are reported.
+const POISON_REASON_MAX: usize = 256;
+
+/// The longest prefix of at most `max` bytes that ends on a character boundary.
+fn cut(text: &str, max: usize) -> &str {
+    let end = (0..=max.min(text.len())).rev().find(|&at| text.is_char_boundary(at));
+    text.get(..end.unwrap_or(0)).unwrap_or_default()
+}

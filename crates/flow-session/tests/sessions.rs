@@ -137,6 +137,24 @@ fn a_gap_stops_a_side_that_does_not_know_better() {
     );
 }
 
+/// The first payload comes behind its FIN, or behind everything.
+#[test]
+fn payload_that_was_overtaken_by_its_fin_is_read() {
+    let expected = ["started 0", "Initiator \"abc\" packets 5-5 bytes 0..3", "closed fin"];
+    check("> FA 3 0\n> PA 0 0 abc\n< FA 0 4\n> A 4 1", &expected);
+    check_last("> FA 3 0\n< FA 0 4\n> A 4 1\n> PA 0 0 abc", "closed fin");
+}
+
+/// The last event, in front of which there is a message.
+#[track_caller]
+fn check_last(rest: &str, expected: &str) {
+    let events = run(FlowSessionDriver::<_, Lines>::new(Wire), &format!("{HANDSHAKE}{rest}"));
+    assert!(
+        matches!(&events[..], [_, message, last] if message.contains("abc") && last == expected),
+        "{events:?}"
+    );
+}
+
 #[test]
 fn poison_ends_the_flow() {
     check(
