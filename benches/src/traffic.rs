@@ -65,7 +65,27 @@ pub fn tcp(
     bytes.extend([0x80, flags.bits(), 0xff, 0xff, 0, 0, 0, 0]);
     bytes.extend(TIMESTAMPS);
     bytes.extend_from_slice(payload);
+    let start = bytes.len() - 20 - TIMESTAMPS.len() - payload.len();
+    let addresses = if matches!(Network::of(flow), Network::Ipv6) { 32 } else { 8 };
+    let checksum = tcp_checksum(bytes.get(start - addresses..).unwrap_or_default(), addresses);
+    if let Some(field) = bytes.get_mut(start + 16..start + 18) {
+        field.copy_from_slice(&checksum.to_be_bytes());
+    }
     Frame { bytes }
+}
+
+/// RFC 9293 section 3.1: over the addresses and the segment behind them, whose field is 0.
+fn tcp_checksum(bytes: &[u8], addresses: usize) -> u16 {
+    let word = |pair: &[u8]| {
+        let (high, low) = (pair.first().copied(), pair.get(1).copied());
+        u32::from(u16::from_be_bytes([high.unwrap_or_default(), low.unwrap_or_default()]))
+    };
+    let rest = u32::from(low_half(bytes.len() - addresses)) + u32::from(TCP);
+    let mut sum = rest + bytes.chunks(2).map(word).sum::<u32>();
+    while sum > 0xffff {
+        sum = (sum >> 16) + (sum & 0xffff);
+    }
+    !low_half(sum as usize)
 }
 
 /// The first segment of a connection.
@@ -202,7 +222,10 @@ mod tests {
 
     use flow::extract::FiveTuple;
     use flow::http::HttpParser;
-    use flow::{EndReason, FlowEvent, FlowExtractor, FlowSessionDriver, FlowTracker, SessionEvent};
+    use flow::{
+        EndReason, FlowEvent, FlowExtractor, FlowSessionDriver, FlowTracker, SessionEvent,
+        TcpChecksum,
+    };
 
     use super::*;
 
@@ -224,6 +247,19 @@ mod tests {
         assert_eq!(reasons.len(), 1_090);
         let whole = reasons.iter().filter(|reason| **reason == EndReason::Fin).count();
         assert!(whole >= 910, "{whole}");
+    }
+
+    #[test]
+    fn checksums_are_good() {
+        let five_tuple = FiveTuple::bidirectional();
+        for network in [Network::Ipv4, Network::Tagged, Network::Ipv6] {
+            for payload in [&b""[..], b"odd"] {
+                let frame =
+                    tcp(network.flow(7), FlowSide::Initiator, [1, 1], TcpFlags::ACK, payload);
+                let found = five_tuple.tcp_checksum(frame.view(0));
+                assert_eq!(found, Some(TcpChecksum::Good), "{network:?}");
+            }
+        }
     }
 
     #[test]

@@ -54,9 +54,11 @@ pub struct FlowTrackerConfig {
     /// Rationale: whoever knows how far the hosts are can keep out what will never reach them;
     /// nobody else should guess.
     pub min_ttl: u8,
-    /// Whether TCP segments with a bad checksum are rejected. Segments with payload are verified
-    /// only if somebody reads the payload ([`FlowSink::READS_PAYLOAD`]), others if they begin or
-    /// end the connection; none that was not captured whole.
+    /// Whether TCP segments with a bad checksum are rejected. Verified are those with payload, and
+    /// those that begin or end a connection, if they were captured whole and somebody reads
+    /// payloads ([`FlowSink::READS_PAYLOAD`]), as reassembly and sessions do. A tracker by itself
+    /// verifies nothing but, with [`ChecksumPolicy::Always`], what begins or ends a connection: it
+    /// would have to read every payload to learn what a checksum is worth.
     ///
     /// [`FlowSink::READS_PAYLOAD`]: crate::FlowSink::READS_PAYLOAD
     pub checksums: ChecksumPolicy,

@@ -304,7 +304,10 @@ impl<E: FlowExtractor, S> Engine<E, S> {
     ) {
         let Found { extracted, payload_len, mut checksum } = *found;
         let control = TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST;
-        if checksum.is_none() && extracted.tcp.is_some_and(|info| info.flags.intersects(control)) {
+        if checksum.is_none()
+            && (T::READS_PAYLOAD || self.config.checksums == ChecksumPolicy::Always)
+            && extracted.tcp.is_some_and(|info| info.flags.intersects(control))
+        {
             checksum = self.tcp_checksum(arrival);
         }
         if is_icmp(extracted.l4) && self.icmp_error(arrival, sink) {

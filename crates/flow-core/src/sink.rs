@@ -12,8 +12,8 @@ use crate::{
 /// Calls for one flow come in the order `started`, then for each packet `packet`, `established`
 /// and `state_change` as they apply, then `ended`.
 pub trait FlowSink<K, S> {
-    /// Whether it looks at payloads. If not, checksums of segments with payload are not verified:
-    /// that would read all of them.
+    /// Whether it looks at payloads. If not, checksums are not verified
+    /// ([`checksums`](crate::FlowTrackerConfig::checksums)).
     const READS_PAYLOAD: bool = false;
 
     /// A flow has begun with a packet of `side`.
