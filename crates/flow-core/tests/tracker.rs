@@ -298,6 +298,17 @@ fn a_wild_ack_before_the_other_side_is_heard_does_not_stick() {
 }
 
 #[test]
+fn a_flow_that_only_lingers_is_not_reported() {
+    let mut config = FlowTrackerConfig::default();
+    config.update_interval = Some(Duration::from_secs(1));
+    let closed = "> FA 0 0\n< FA 0 1\n> A 1 1\n+1100 > - udp flow=2\n+1100 > - udp flow=2";
+    let events = events_with(config, &format!("{HANDSHAKE}{closed}"));
+    let updates =
+        |key| events.iter().filter(|e| e.starts_with(&format!("Update {{ key: {key},"))).count();
+    assert_eq!((updates(0), updates(2)), (0, 1), "{events:?}");
+}
+
+#[test]
 fn no_linger_after_a_reset_ends_at_once() {
     let mut config = FlowTrackerConfig::default();
     config.reset_linger = Duration::ZERO;
