@@ -9,6 +9,7 @@ mod build;
 mod options;
 mod scenario;
 mod table;
+mod truth;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,6 +23,7 @@ use build::Programs;
 use options::{Options, USAGE};
 use scenario::{Program, SCENARIOS, Scenario};
 use table::Measured;
+use truth::Truth;
 
 /// Where the peers are, from the root of the checkout.
 const SHARED: &str = "../shared/bench";
@@ -90,7 +92,7 @@ fn rounds(runs: u32, programs: &Programs, captures: &BTreeMap<String, &Path>) ->
     let mut all = Vec::new();
     for scenario in SCENARIOS {
         if let Some(path) = captures.get(scenario.capture) {
-            all.push((*path, Measured::new(scenario)));
+            all.push((*path, Measured::new(scenario, Truth::beside(path))));
         } else {
             say(&format!("left out: {}, for want of {}.pcap", scenario.name, scenario.capture));
         }

@@ -8,11 +8,11 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use super::say;
 use super::scenario::{OURS, PEERS};
+use super::{say, truth};
 
 /// The captures that the scenarios want.
-const CAPTURES: &[&str] = &["mix", "http", "tiny", "dns"];
+const CAPTURES: &[&str] = &["mix", "http", "bulk", "tiny", "dns"];
 
 /// The target folder of the workspace at `root`.
 pub(super) fn target(root: &Path) -> PathBuf {
@@ -67,8 +67,7 @@ pub(super) fn captures(shared: &Path, target: &Path, anew: bool) -> Result<Vec<P
             let rename = |from: PathBuf, to: PathBuf| {
                 fs::rename(&from, to).map_err(|error| format!("{}: {error}", from.display()))
             };
-            let truth = |path: &Path| PathBuf::from(format!("{}.truth.json", path.display()));
-            rename(truth(&partial), truth(&file(kind)))?;
+            rename(truth::path(&partial), truth::path(&file(kind)))?;
             rename(partial, file(kind))?;
         }
     }

@@ -15,8 +15,8 @@ pub(super) const USAGE: &str = "\
 usage: cargo xtask bench-peers [--runs N] [--capture FILE...] [--generate]
 
   --runs N            rounds, each of which runs every program once; 5 otherwise
-  --capture FILE...   use mix.pcap, http.pcap, tiny.pcap or dns.pcap from elsewhere; what needs
-                      another one is left out
+  --capture FILE...   use mix.pcap, http.pcap, bulk.pcap, tiny.pcap or dns.pcap from elsewhere;
+                      what needs another one is left out
   --generate          write the captures anew, even if they are there";
 
 impl Options {

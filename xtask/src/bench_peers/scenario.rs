@@ -113,6 +113,17 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         ],
     },
     Scenario {
+        name: "reassemble, on bulk",
+        capture: "bulk",
+        max_flows: FLOWS,
+        programs: &[
+            ours("idle"),
+            ours("reassemble"),
+            peer("lens", "reassemble", "reassemble"),
+            peer("fs22", "reassemble", "reassemble"),
+        ],
+    },
+    Scenario {
         name: "HTTP, on http",
         capture: "http",
         max_flows: FLOWS,

@@ -6,10 +6,12 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::scenario::{Program, Scenario};
+use super::truth::Truth;
 
 /// The runs of one scenario.
 pub(super) struct Measured {
     pub(super) scenario: &'static Scenario,
+    truth: Result<Truth, String>,
     runs: BTreeMap<&'static Program, Runs>,
 }
 
@@ -21,12 +23,13 @@ struct Runs {
     cost: BTreeMap<u32, f64>,
     /// Resident memory growth at its peak.
     memory_kib: u64,
-    found: String,
+    counts: Value,
 }
 
 impl Measured {
-    pub(super) fn new(scenario: &'static Scenario) -> Self {
-        Self { scenario, runs: BTreeMap::new() }
+    /// Nothing yet. `truth` is what the capture holds, or why that is not known.
+    pub(super) fn new(scenario: &'static Scenario, truth: Result<Truth, String>) -> Self {
+        Self { scenario, truth, runs: BTreeMap::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -39,7 +42,7 @@ impl Measured {
         runs.name = line["peer"].as_str().unwrap_or(program.name).to_owned();
         runs.cost.extend(line["cpu_ns_per_packet"].as_f64().map(|cost| (round, cost)));
         runs.memory_kib = runs.memory_kib.max(line["memory_kib"].as_u64().unwrap_or(0));
-        runs.found = found(&line["counts"]);
+        runs.counts = line["counts"].clone();
     }
 
     fn rows(&self, out: &mut String) {
@@ -59,19 +62,41 @@ impl Measured {
                 runs.name,
                 1e3 / cost,
                 runs.memory_kib.div_ceil(1024),
-                runs.found,
+                found(&runs.counts),
             );
+        }
+    }
+
+    /// What was delivered of the streams and what was said to be missing, beside the truth.
+    fn streams(&self, out: &mut String) {
+        for runs in self.scenario.programs().filter_map(|program| self.runs.get(program)) {
+            let count = |name| runs.counts[name].as_u64();
+            let (Some(delivered), Some(missing)) = (count("stream_bytes"), count("missing_bytes"))
+            else {
+                continue;
+            };
+            let compared = match &self.truth {
+                Ok(truth) => truth.compare(&runs.name, delivered, missing),
+                Err(reason) => format!("not compared with the truth: {reason}"),
+            };
+            let _ = writeln!(out, "{}: {compared}", self.scenario.name);
         }
     }
 }
 
-/// The whole table.
+/// The whole table, and below it how true the streams are.
 pub(super) fn render(all: &[Measured]) -> String {
     let mut out = String::from(
         "\n| scenario | program | ns/packet (least–most) | Mpps | MiB | ours / peer | found |\n\
          |---|---|---|---|---|---|---|\n",
     );
     all.iter().for_each(|measured| measured.rows(&mut out));
+    let mut streams = String::new();
+    all.iter().for_each(|measured| measured.streams(&mut streams));
+    if !streams.is_empty() {
+        out.push('\n');
+        out.push_str(&streams);
+    }
     out
 }
 
@@ -100,7 +125,7 @@ fn found(counts: &Value) -> String {
     counts.iter().filter_map(said).collect::<Vec<_>>().join(", ")
 }
 
-fn thousands(number: u64) -> String {
+pub(super) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -119,6 +144,10 @@ mod tests {
     use super::super::scenario::SCENARIOS;
     use super::*;
 
+    fn measured(scenario: &'static Scenario) -> Measured {
+        Measured::new(scenario, Err("no such file".into()))
+    }
+
     #[test]
     fn the_median_is_in_the_middle() {
         assert_eq!(median([3.0, 1.0, 2.0].into_iter()), Some(2.0));
@@ -133,7 +162,7 @@ mod tests {
 
     #[test]
     fn ratios_are_taken_within_a_round() {
-        let mut measured = Measured::new(&SCENARIOS[0]);
+        let mut measured = measured(&SCENARIOS[0]);
         let programs: Vec<_> = measured.scenario.programs().collect();
         // The machine is slower each time; ours takes half as long throughout.
         for (round, cost) in [(1, 10.0), (2, 20.0), (3, 40.0)] {
@@ -164,10 +193,41 @@ mod tests {
 
     #[test]
     fn a_peer_that_failed_has_no_row() {
-        let mut measured = Measured::new(&SCENARIOS[0]);
+        let mut measured = measured(&SCENARIOS[0]);
         assert!(measured.is_empty());
         let ours = measured.scenario.programs().next().expect("ours");
         measured.add(ours, 1, &json!({"cpu_ns_per_packet": 1.0, "counts": {}}));
         assert_eq!(render(&[measured]).lines().count(), 4);
+    }
+
+    #[test]
+    fn streams_stand_beside_the_truth() {
+        let find = |scenario: &&Scenario| scenario.name == "reassemble, on bulk";
+        let scenario = SCENARIOS.iter().find(find).expect("it is there");
+        let check = |truth, expected: &str| {
+            let mut measured = Measured::new(scenario, truth);
+            for program in scenario.programs() {
+                // Only ours says what is missing.
+                let counts = match program.mode {
+                    "reassemble" if scenario.counterpart(program).is_none() => {
+                        json!({"stream_bytes": 1_000, "missing_bytes": 0})
+                    }
+                    _ => json!({"stream_bytes": 900}),
+                };
+                let line = json!({"peer": "P", "cpu_ns_per_packet": 1.0, "counts": counts});
+                measured.add(program, 1, &line);
+            }
+            let table = render(&[measured]);
+            assert_eq!(table.lines().count(), 3 + scenario.programs().count() + 2);
+            assert_eq!(table.lines().last(), Some(expected));
+        };
+        check(
+            Truth::of(&json!({"tcp_stream_bytes": 1_000})),
+            "reassemble, on bulk: truth: 1,000 delivered + 0 lost; P: 1,000 + 0, the same",
+        );
+        check(
+            Err("no such file".into()),
+            "reassemble, on bulk: not compared with the truth: no such file",
+        );
     }
 }
