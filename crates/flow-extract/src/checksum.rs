@@ -83,22 +83,23 @@ impl<'a> Segment<'a> {
 /// (RFC 1071 section 2). Not folded: it has room for more than any packet is long.
 #[inline]
 fn sum(bytes: &[u8]) -> u64 {
-    /// Bytes whose words' halves can be added up in 32 bits.
-    const BLOCK: usize = 64 << 10;
-    let block_sum = |block: &[u8]| {
-        let (words, rest) = block.as_chunks::<4>();
-        let (mut low, mut high) = (0u32, 0u32);
-        // Compilers add four of them at once.
-        for &word in words {
-            let word = u32::from_ne_bytes(word);
-            low += word & 0xffff;
-            high += word >> 16;
-        }
-        let mut last = [0; 4];
-        last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-        u64::from(low) + u64::from(high) + u64::from(u32::from_ne_bytes(last))
+    let (words, rest) = bytes.as_chunks::<8>();
+    let last = match bytes.last_chunk() {
+        // A few bytes, copied one by one, take as long as a hundred in words: what is in front of
+        // them is shifted out instead. Not by 64 at once, if there are none.
+        Some(&end) => (u64::from_le_bytes(end) >> 8) >> (56 - 8 * rest.len()),
+        None => rest.iter().rev().fold(0, |word, &byte| (word << 8) | u64::from(byte)),
     };
-    bytes.chunks(BLOCK).map(block_sum).sum()
+    let last = last.to_le();
+    // Compilers take four words at once, at three instructions a pair. `all` runs over, but what
+    // the high halves leave of it, the sum of the low ones, does not.
+    let (mut all, mut high) = (last, last >> 32);
+    for &word in words {
+        let word = u64::from_ne_bytes(word);
+        all = all.wrapping_add(word);
+        high += word >> 32;
+    }
+    all.wrapping_sub(high << 32) + high
 }
 
 /// The low 16 bits of a number as they are in a packet.
@@ -118,14 +119,52 @@ fn folded(mut sum: u64) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn value(bytes: &[u8]) -> u16 {
+        u16::from_be_bytes(folded(sum(bytes)).to_ne_bytes())
+    }
+
+    /// Word by word, each carry added at once.
+    fn model(bytes: &[u8]) -> u16 {
+        bytes.chunks(2).fold(0, |sum: u16, word| {
+            let word = u16::from_be_bytes([word[0], word.get(1).copied().unwrap_or(0)]);
+            let (sum, carry) = sum.overflowing_add(word);
+            sum + u16::from(carry)
+        })
+    }
 
     /// The example of RFC 1071 section 3.
     #[test]
     fn sum_of_rfc_1071() {
-        let value = |bytes| u16::from_be_bytes(folded(sum(bytes)).to_ne_bytes());
         assert_eq!(value(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]), 0xddf2);
         assert_eq!(value(&[0x00, 0x01, 0xf2]), 0xf201);
         assert_eq!(value(&[0xff; 70_000]), 0xffff);
+    }
+
+    #[test]
+    fn every_length_and_alignment() {
+        let bytes: Vec<u8> = (0..=255).chain((0..=255).rev()).map(|byte: u8| byte ^ 0xa5).collect();
+        for from in 0..16 {
+            for to in from..bytes.len() {
+                assert_eq!(value(&bytes[from..to]), model(&bytes[from..to]), "{from}..{to}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..3_000), from in 0_usize..64) {
+            let bytes = bytes.get(from..).unwrap_or_default();
+            prop_assert_eq!(value(bytes), model(bytes));
+        }
+
+        /// Most carries.
+        #[test]
+        fn large_words(bytes in proptest::collection::vec(0xfd_u8.., 0..3_000)) {
+            prop_assert_eq!(value(&bytes), model(&bytes));
+        }
     }
 }
