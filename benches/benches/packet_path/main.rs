@@ -3,6 +3,7 @@
 #![allow(missing_docs, reason = "criterion's macros make functions without documentation")]
 
 mod extract;
+mod floods;
 mod streams;
 mod table;
 
@@ -18,6 +19,6 @@ criterion_group! {
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2));
     targets = extract::extract, table::track, table::new_flow, table::sweep,
-        streams::reassemble, streams::session
+        streams::reassemble, floods::floods, streams::session
 }
 criterion_main!(benches);

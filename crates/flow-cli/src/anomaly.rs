@@ -74,6 +74,7 @@ fn details(kind: &AnomalyKind) -> (Option<FlowSide>, Details<'_>) {
     let mut details = Details::default();
     let side = match kind {
         AnomalyKind::BufferOverflow { side, bytes, .. }
+        | AnomalyKind::BudgetFlush { side, bytes }
         | AnomalyKind::OverlapConflict { side, bytes } => {
             details.bytes = Some(*bytes);
             Some(*side)
@@ -91,9 +92,10 @@ fn details(kind: &AnomalyKind) -> (Option<FlowSide>, Details<'_>) {
             details.reason = Some(Reason::Words(reason));
             Some(*side)
         }
-        AnomalyKind::StreamGap { side, offset, bytes, reason } => {
+        AnomalyKind::StreamGap { side, offset, bytes, count, reason } => {
             details.offset = Some(*offset);
             details.bytes = Some(*bytes);
+            details.count = Some(*count);
             details.reason = Some(Reason::Gap(Shown(*reason)));
             Some(*side)
         }

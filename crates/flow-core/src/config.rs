@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use crate::Timestamp;
+
 /// Limits and timeouts of a flow tracker. All times are packet time.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -77,6 +79,16 @@ pub struct FlowTrackerConfig {
     pub urgent: UrgentPolicy,
     /// Limits and timeouts of the IP packets that are put together from fragments.
     pub defragment: DefragmentConfig,
+}
+
+impl FlowTrackerConfig {
+    /// The number of the tick, of [`sweep_interval`](Self::sweep_interval), in which a time lies:
+    /// anomalies of a kind are reported once in it.
+    #[must_use]
+    pub fn tick(&self, ts: Timestamp) -> u64 {
+        let interval = u64::try_from(self.sweep_interval.as_nanos()).unwrap_or(u64::MAX);
+        ts.as_nanos() / interval.max(1_000_000)
+    }
 }
 
 impl Default for FlowTrackerConfig {

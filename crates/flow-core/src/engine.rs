@@ -14,7 +14,7 @@ use crate::history::History;
 use crate::report::{Report, write_history};
 use crate::sink::{FlowSink, TrackedPacket};
 use crate::table::FlowTable;
-use crate::tcp_state::{Note, Oddities, Outcome, Tcp, Verdict};
+use crate::tcp_state::{Notes, Oddities, Outcome, Tcp, Verdict};
 use crate::timers::{SLACK, Timer, TimerWheel};
 use crate::{
     AnomalyKind, ChecksumPolicy, Defragmenter, EndReason, Extracted, FlowExtractor, FlowSide,
@@ -254,14 +254,13 @@ impl<E: FlowExtractor, S> Engine<E, S> {
             if continues {
                 flow.touched = arrival.elapsed;
                 flow.count(side, arrival, payload_len);
-                if let Some(info) = &extracted.tcp {
-                    if checksum == Some(TcpChecksum::Good) {
-                        flow.tcp.note_good_checksum(side);
+                if extracted.tcp.is_some() {
+                    match checksum {
+                        None => {}
+                        Some(TcpChecksum::Good) => flow.tcp.note_good_checksum(side),
+                        Some(_) => flow.tcp_stats_mut(side).offloaded_checksums += 1,
                     }
                     flow.history.note_data_or_ack(side, payload_len > 0);
-                    if (info.window == 0) & (payload_len == 0) {
-                        flow.history.note(side, b'W');
-                    }
                 }
                 let packet = TrackedPacket {
                     number: self.stats.packets,
@@ -272,7 +271,8 @@ impl<E: FlowExtractor, S> Engine<E, S> {
                     payload_len,
                     tcp: extracted.tcp.as_ref(),
                     verdict: Verdict::Accept,
-                    resync: false,
+                    resync: None,
+                    window_probe: false,
                 };
                 if let Some(reason) = sink.packet(flow, &packet) {
                     self.end(at, reason, arrival.ts, sink);
@@ -321,7 +321,11 @@ impl<E: FlowExtractor, S> Engine<E, S> {
                 None => self.start(hash, arrival, extracted, sink),
             };
             let Some(flow) = self.table.get_mut(at) else { return };
-            let side = flow.side_of(extracted.orientation);
+            let mut side = flow.side_of(extracted.orientation);
+            if extracted.tcp.is_some_and(|info| flow.has_roles_reversed(side, &info)) {
+                flow.swap_sides();
+                side = side.other();
+            }
             let before = flow.state;
             let outcome = match &extracted.tcp {
                 Some(info) => judge(flow, side, info, payload_len, checksum, &self.config),
@@ -357,7 +361,8 @@ impl<E: FlowExtractor, S> Engine<E, S> {
                 payload_len,
                 tcp: extracted.tcp.as_ref(),
                 verdict: outcome.verdict,
-                resync: outcome.note == Note::Resync,
+                resync: outcome.resync,
+                window_probe: outcome.notes.contains(Notes::WINDOW_PROBE),
             };
             let end = sink.packet(flow, &packet);
             if outcome.state != before {
@@ -633,7 +638,8 @@ fn judge<K, S>(
             }
             odd = Oddities::of(SegmentOddity::BadChecksum, true);
         }
-        Some(TcpChecksum::Offloaded) | None => {}
+        Some(TcpChecksum::Offloaded) => flow.tcp_stats_mut(side).offloaded_checksums += 1,
+        None => {}
     }
     flow.tcp.segment(&mut flow.details, flow.state, side, info, payload_len).with(odd)
 }

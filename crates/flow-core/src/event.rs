@@ -241,10 +241,20 @@ pub enum AnomalyKind {
         side: FlowSide,
         /// Stream offset of the first.
         offset: u64,
-        /// How many.
+        /// How many, in all gaps.
         bytes: u64,
+        /// How many gaps, each with delivered bytes in front of it.
+        count: u64,
         /// Why they were given up.
         reason: GapReason,
+    },
+    /// Data that waited for bytes in front of it took all the memory that it may: the oldest holes
+    /// were given up.
+    BudgetFlush {
+        /// Whose stream.
+        side: FlowSide,
+        /// Missing bytes in these holes.
+        bytes: u64,
     },
     /// Bytes arrived again with other contents.
     OverlapConflict {
@@ -283,6 +293,7 @@ impl fmt::Display for AnomalyKind {
             Self::FlowTableEvictionPressure { .. } => "flow_table_eviction_pressure",
             Self::SessionParseError { .. } => "session_parse_error",
             Self::StreamGap { .. } => "stream_gap",
+            Self::BudgetFlush { .. } => "budget_flush",
             Self::OverlapConflict { .. } => "overlap_conflict",
             Self::RejectedSegment { reason, .. } => return fmt::Display::fmt(reason, f),
             Self::OddSegment { oddity, .. } => return fmt::Display::fmt(oddity, f),

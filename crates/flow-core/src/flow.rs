@@ -4,7 +4,8 @@ use crate::history::History;
 use crate::tcp_state::{Rumours, Tcp};
 use crate::{
     ConnState, Encapsulation, EndReason, FlowSide, FlowState, FlowStats, FlowTrackerConfig,
-    HistoryString, L4Proto, Orientation, TcpSideStats, TcpStats, Timestamp, Traffic,
+    HistoryString, L4Proto, Orientation, TcpFlags, TcpInfo, TcpSideStats, TcpStats, Timestamp,
+    Traffic,
 };
 
 /// An entry of the flow table.
@@ -48,6 +49,8 @@ pub(crate) struct Details {
     pub(crate) icmp_errors: [u64; 2],
     /// Segments of each side with a bad checksum.
     pub(crate) bad_checksums: [u32; 2],
+    /// The least and the most of the times to live of each side that differ from its first.
+    pub(crate) ttl: [(u8, u8); 2],
     /// Apart, as they are many, and a flow with VLAN tags needs none of them.
     pub(crate) counters: Option<Box<Counters>>,
 }
@@ -191,6 +194,13 @@ impl<K, S> Flow<K, S> {
         self.tcp.acked(side)
     }
 
+    /// The largest receive window, in bytes, that `side` is known to have advertised: as sent, if
+    /// the shift was not captured (RFC 7323).
+    #[must_use]
+    pub fn receive_window(&self, side: FlowSide) -> u32 {
+        self.tcp.known_window(side)
+    }
+
     /// The sequence number of the FIN that `side` sent.
     #[must_use]
     pub fn fin(&self, side: FlowSide) -> Option<u32> {
@@ -237,6 +247,17 @@ impl<K, S> Flow<K, S> {
                 stats.set_reassembly(side, counters.reassembly[side.index()]);
             }
         }
+        for side in FlowSide::BOTH {
+            let (first, scale) = self.tcp.ttl_and_scale(side);
+            let others = self.details.as_ref().map(|details| details.ttl[side.index()]);
+            let counted = stats.tcp.side_mut(side);
+            (counted.min_ttl, counted.max_ttl) = (first, first);
+            if let Some((least, most)) = others.filter(|&(least, _)| least != 0) {
+                counted.min_ttl = first.min(least);
+                counted.max_ttl = first.max(most);
+            }
+            counted.window_scale = scale;
+        }
         stats
     }
 
@@ -249,6 +270,35 @@ impl<K, S> Flow<K, S> {
     /// The side that a packet of this orientation comes from.
     pub(crate) fn side_of(&self, orientation: Orientation) -> FlowSide {
         if orientation == self.initiator { FlowSide::Initiator } else { FlowSide::Responder }
+    }
+
+    /// Whether a SYN of `side`, so far the responder, shows that it is the initiator: nothing but
+    /// what it sent itself, or what was turned down, said otherwise.
+    pub(crate) fn has_roles_reversed(&self, side: FlowSide, info: &TcpInfo) -> bool {
+        let control = TcpFlags::SYN | TcpFlags::ACK | TcpFlags::FIN | TcpFlags::RST;
+        side == FlowSide::Responder
+            && info.flags & control == TcpFlags::SYN
+            && matches!(self.state, FlowState::Active | FlowState::SynReceived)
+            && self.traffic.iter().all(|traffic| traffic.payload_bytes == 0)
+            && self.tcp.has_heard_nothing_of(FlowSide::Initiator)
+    }
+
+    /// The initiator was taken for the responder. What is known of sequence numbers is forgotten.
+    pub(crate) fn swap_sides(&mut self) {
+        self.initiator = self.initiator.reversed();
+        self.traffic.swap(0, 1);
+        self.history.swap_sides();
+        (self.tcp, self.state) = (Tcp::default(), FlowState::Active);
+        let Some(details) = &mut self.details else { return };
+        details.rumours = Rumours::default();
+        details.reported = Reported::default();
+        details.icmp_errors.swap(0, 1);
+        details.bad_checksums.swap(0, 1);
+        details.ttl.swap(0, 1);
+        if let Some(counters) = &mut details.counters {
+            let TcpStats { initiator, responder } = &mut counters.tcp;
+            std::mem::swap(initiator, responder);
+        }
     }
 
     /// How long it stays once it is closed.
@@ -302,6 +352,6 @@ mod tests {
             offset_of!(Entry, details),
         ];
         assert_eq!(offsets, [40, 48, 56, 64, 112, 168, 188, 192, 208]);
-        assert_eq!((size_of::<Details>(), size_of::<Counters>()), (128, 832));
+        assert_eq!((size_of::<Details>(), size_of::<Counters>()), (168, 992));
     }
 }

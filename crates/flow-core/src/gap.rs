@@ -33,6 +33,12 @@ impl GapReason {
     /// Every reason, in the order of their indices in per-reason counters.
     pub const ALL: [Self; 6] =
         [Self::Acked, Self::Timeout, Self::Budget, Self::Snaplen, Self::End, Self::Resync];
+
+    /// Its index in [`ALL`](Self::ALL).
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
 }
 
 /// The name in lower case: `acked`.

@@ -94,6 +94,16 @@ impl History {
         }
     }
 
+    /// What one side did, the other is found to have done.
+    pub(crate) fn swap_sides(&mut self) {
+        for at in 0..self.seen.count_ones() {
+            if let Some(word) = self.order.get_mut((at / PER_WORD) as usize) {
+                *word ^= 16 << (at % PER_WORD * BITS);
+            }
+        }
+        self.seen = self.seen.rotate_left(16);
+    }
+
     /// The letters so far.
     pub(crate) fn to_letters(self) -> HistoryString {
         let mut string = HistoryString::default();
@@ -147,6 +157,17 @@ mod tests {
             history.note(side, letter);
         }
         assert_eq!(history.to_letters().as_str(), "ShADd");
+    }
+
+    #[test]
+    fn sides_swap() {
+        let mut history = History::default();
+        history.note(FlowSide::Initiator, b'H');
+        history.note(FlowSide::Responder, b'A');
+        history.swap_sides();
+        history.note(FlowSide::Responder, b'H');
+        history.note(FlowSide::Initiator, b'D');
+        assert_eq!(history.to_letters().as_str(), "hAD");
     }
 
     #[test]

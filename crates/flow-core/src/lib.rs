@@ -110,6 +110,6 @@ pub use self::side::FlowSide;
 pub use self::sink::{EventQueue, FlowSink, TrackedPacket};
 pub use self::stats::{FlowStats, TcpSideStats, TcpStats, TrackerStats, Traffic};
 pub use self::tcp::{TcpFlags, TcpInfo, TcpOptions, seq_before};
-pub use self::tcp_state::Verdict;
+pub use self::tcp_state::{Resync, Verdict};
 pub use self::time::Timestamp;
 pub use self::tracker::FlowTracker;

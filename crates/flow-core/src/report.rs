@@ -2,7 +2,7 @@
 
 use crate::flow::Flow;
 use crate::sink::FlowSink;
-use crate::tcp_state::{Note, Outcome, Verdict};
+use crate::tcp_state::{Notes, Outcome, Verdict};
 use crate::{
     AnomalyKind, FlowSide, RejectReason, SegmentOddity, TcpFlags, TcpInfo, Timestamp, TrackerStats,
 };
@@ -42,12 +42,18 @@ impl Report<'_> {
         sink: &mut T,
     ) {
         let side = self.side;
-        match outcome.note {
-            Note::None | Note::Retransmission => {}
-            Note::Resync => flow.tcp_stats_mut(side).resyncs += 1,
-            Note::SynRetransmission => flow.tcp_stats_mut(side).syn_retransmissions += 1,
+        let notes = outcome.notes;
+        if notes.contains(Notes::COUNTED) || outcome.resync.is_some() {
+            let count = |note| u64::from(notes.contains(note));
+            let counted = flow.tcp_stats_mut(side);
+            counted.resyncs += u64::from(outcome.resync.is_some());
+            counted.syn_retransmissions += count(Notes::SYN_RETRANSMISSION);
+            counted.duplicate_segments += count(Notes::DUPLICATE);
+            counted.duplicate_acks += count(Notes::DUPLICATE_ACK);
+            counted.zero_windows += count(Notes::ZERO_WINDOW);
+            counted.window_probes += count(Notes::WINDOW_PROBE);
             // Counted with the stream whose bytes are missing.
-            Note::AckUnseen => flow.tcp_stats_mut(side.other()).acks_unseen += 1,
+            flow.tcp_stats_mut(side.other()).acks_unseen += count(Notes::ACK_UNSEEN);
         }
         if let Verdict::Reject(reason) = outcome.verdict {
             let number = reason as usize;
@@ -90,7 +96,7 @@ pub(crate) fn write_history<K, S>(
     if flags.contains(TcpFlags::SYN) {
         history.note(side, if flags.contains(TcpFlags::ACK) { b'H' } else { b'S' });
     }
-    if outcome.note == Note::Retransmission {
+    if outcome.notes.contains(Notes::RETRANSMISSION) {
         history.note(side, b'T');
     }
     if payload_len > 0 {

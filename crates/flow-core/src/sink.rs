@@ -1,6 +1,6 @@
 use crate::{
-    AnomalyKind, EndReason, Flow, FlowEvent, FlowSide, FlowState, IcmpError, TcpInfo, Timestamp,
-    Verdict,
+    AnomalyKind, EndReason, Flow, FlowEvent, FlowSide, FlowState, IcmpError, Resync, TcpInfo,
+    Timestamp, Verdict,
 };
 
 /// What a tracker reports to the layer above while it handles a packet.
@@ -92,9 +92,11 @@ pub struct TrackedPacket<'a> {
     pub tcp: Option<&'a TcpInfo>,
     /// Whether a host would accept it; always accepted if it is not TCP.
     pub verdict: Verdict,
-    /// Its sender goes on at a sequence number that does not follow from what was seen before:
-    /// what lies between is lost, if it ever was.
-    pub resync: bool,
+    /// Its sender goes on at a sequence number that does not follow from what was seen before.
+    pub resync: Option<Resync>,
+    /// It is a byte sent to find out whether the other side, which had none, has room again (RFC
+    /// 9293 section 3.8.6.1).
+    pub window_probe: bool,
 }
 
 /// Collects events: the sink behind [`FlowTracker::track`](crate::FlowTracker::track).

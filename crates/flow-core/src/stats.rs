@@ -149,6 +149,19 @@ pub struct TcpSideStats {
     pub conflicting_bytes: u64,
     /// Segments with such bytes.
     pub conflicting_segments: u64,
+    /// Queued bytes that arrived again, with the same contents or others; they count as
+    /// retransmitted, too.
+    pub overlap_bytes: u64,
+    /// Retransmitted segments whose bytes the other side had acknowledged before.
+    pub spurious_segments: u64,
+    /// Repeated segments that were captured twice rather than sent twice: the last one sent, with
+    /// its very timestamp (RFC 7323). Known only where both sides use timestamps; for others there
+    /// is [`Dedup`](crate::Dedup).
+    pub duplicate_segments: u64,
+    /// Segments with less payload than 8 bytes.
+    pub tiny_segments: u64,
+    /// Most bytes that a segment was ahead of those expected next.
+    pub max_reorder_distance: u64,
     /// Holes given up, by [`GapReason`] in the order of [`GapReason::ALL`].
     pub gaps: [u64; GapReason::ALL.len()],
     /// Bytes of these holes.
@@ -169,6 +182,23 @@ pub struct TcpSideStats {
     pub urgent_bytes: u64,
     /// Keep-alive probes (RFC 9293 section 3.8.4). A single byte that is sent again looks the same.
     pub keep_alives: u64,
+    /// Times that this side had no more room to receive.
+    pub zero_windows: u64,
+    /// Single bytes sent to find out whether the other side has room again (RFC 9293 section
+    /// 3.8.6.1). They are part of the stream if they are acknowledged.
+    pub window_probes: u64,
+    /// Acknowledgments sent that acknowledge nothing new while something is outstanding (RFC 5681
+    /// section 2). Those that only tell of another window look the same.
+    pub duplicate_acks: u64,
+    /// Segments of which the network card was to compute the checksum, as captures on the sending
+    /// host have them. Counted where checksums are verified.
+    pub offloaded_checksums: u64,
+    /// The least time to live or hop limit of a segment; 0 if it is not known.
+    pub min_ttl: u8,
+    /// The highest one.
+    pub max_ttl: u8,
+    /// The shift of the windows that this side advertises (RFC 7323), if its SYN had one.
+    pub window_scale: Option<u8>,
     /// SYNs with the same sequence number as one before.
     pub syn_retransmissions: u64,
     /// Times that the sender went on at a number that did not follow from what came before.
@@ -193,6 +223,14 @@ impl TcpSideStats {
             (&mut self.out_of_order_segments, other.out_of_order_segments),
             (&mut self.conflicting_bytes, other.conflicting_bytes),
             (&mut self.conflicting_segments, other.conflicting_segments),
+            (&mut self.overlap_bytes, other.overlap_bytes),
+            (&mut self.spurious_segments, other.spurious_segments),
+            (&mut self.duplicate_segments, other.duplicate_segments),
+            (&mut self.tiny_segments, other.tiny_segments),
+            (&mut self.zero_windows, other.zero_windows),
+            (&mut self.window_probes, other.window_probes),
+            (&mut self.duplicate_acks, other.duplicate_acks),
+            (&mut self.offloaded_checksums, other.offloaded_checksums),
             (&mut self.late_bytes, other.late_bytes),
             (&mut self.before_start_bytes, other.before_start_bytes),
             (&mut self.beyond_fin_bytes, other.beyond_fin_bytes),
@@ -212,6 +250,21 @@ impl TcpSideStats {
         for (mine, theirs) in all {
             *mine = mine.saturating_add(theirs);
         }
+        self.max_reorder_distance = self.max_reorder_distance.max(other.max_reorder_distance);
+        self.max_ttl = self.max_ttl.max(other.max_ttl);
+        self.min_ttl = match (self.min_ttl, other.min_ttl) {
+            (0, known) | (known, 0) => known,
+            (mine, theirs) => mine.min(theirs),
+        };
+        self.window_scale = self.window_scale.or(other.window_scale);
+    }
+
+    /// Captured bytes of the stream, each counted once: handed on, taken out, or not wanted.
+    #[must_use]
+    pub const fn unique_bytes(&self) -> u64 {
+        self.delivered_bytes
+            .saturating_add(self.urgent_bytes)
+            .saturating_add(self.undelivered_bytes)
     }
 
     /// Bytes of all holes given up.

@@ -1,8 +1,10 @@
 mod judge;
+mod rumours;
 
 use std::hint::select_unpredictable;
 
-use self::judge::Judge;
+use self::judge::{Judge, near};
+pub(crate) use self::rumours::Rumours;
 use crate::flow::Details;
 use crate::{FlowSide, FlowState, RejectReason, SegmentOddity, TcpFlags, TcpInfo, seq_before};
 
@@ -13,48 +15,6 @@ use crate::{FlowSide, FlowState, RejectReason, SegmentOddity, TcpFlags, TcpInfo,
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tcp {
     ends: [End; 2],
-}
-
-/// What is kept of segments that were turned down until somebody vouches for them; few
-/// connections have any.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Rumours {
-    /// Initial sequence numbers of SYNs and SYN-ACKs that contradict what is known, until the
-    /// other side takes one up. An end that has some is flagged `CANDIDATE`.
-    candidates: [Candidates; 2],
-    /// Where an end would go on if a segment out of any window were to be believed; valid with
-    /// `STRAY`.
-    stray: [u32; 2],
-}
-
-/// The latest few initial sequence numbers that an end claimed.
-///
-/// Rationale: a client that tries again with a new port's worth of luck changes its number once or
-/// twice; whoever sends more of them is guessing.
-#[derive(Clone, Copy, Debug, Default)]
-struct Candidates {
-    isn: [u32; 4],
-    len: u8,
-}
-
-impl Candidates {
-    fn contains(&self, isn: u32) -> bool {
-        self.isn.iter().take(self.len.into()).any(|&known| known == isn)
-    }
-
-    fn add(&mut self, isn: u32) {
-        if self.contains(isn) {
-            return;
-        }
-        if usize::from(self.len) == self.isn.len() {
-            self.isn.rotate_left(1);
-            self.len -= 1;
-        }
-        if let Some(free) = self.isn.get_mut(usize::from(self.len)) {
-            *free = isn;
-            self.len += 1;
-        }
-    }
 }
 
 /// One end. Sequence numbers are those of the segments it sends.
@@ -72,7 +32,9 @@ struct End {
     ts_recent: u32,
     /// The largest receive window it advertised, scaled.
     window: u32,
-    wscale: u8,
+    /// The shift of its windows in the low [`SCALE_BITS`]; above, good checksums of its segments,
+    /// counted up to [`MANY_GOOD`].
+    scale: u8,
     /// Time to live of its first packet; 0 if it is not known.
     ttl: u8,
     flags: u16,
@@ -97,11 +59,18 @@ const OPENED: u16 = 1 << 11;
 /// See [`Tcp::opens`].
 const REPORTED: u16 = 1 << 12;
 
-/// The highest bits count good checksums of its segments, up to [`MANY_GOOD`].
-const GOOD: u32 = 13;
+/// The last window it advertised has no room.
+const ZERO_WINDOW: u16 = 1 << 13;
+/// More than one segment speaks for the numbers that it sends.
+const CONFIRMED: u16 = 1 << 14;
+/// The numbers it began with were wrong: its next data is where its stream begins.
+const ANEW: u16 = 1 << 15;
+
+/// Bits that a window's shift takes.
+const SCALE_BITS: u32 = 4;
 
 /// As many good checksums as are counted.
-const MANY_GOOD: u16 = u16::MAX >> GOOD;
+const MANY_GOOD: u8 = 7;
 
 /// The window scale assumed where the handshake was not captured.
 ///
@@ -110,6 +79,15 @@ const ASSUMED_SCALE: u8 = 8;
 
 /// The window assumed of an end that was never heard of.
 const ASSUMED_WINDOW: u32 = 1 << 20;
+
+/// The least that an end is taken to have room for: its windows may be known from its SYN alone, or
+/// the capture may have missed the segment that made one larger.
+const LEAST_WINDOW: u32 = u16::MAX as u32;
+
+/// How far behind what was sent last a segment may be.
+///
+/// Rationale: a sender repeats what was not acknowledged, a window at most; captures delay copies.
+const OLDEST: u32 = 1 << 24;
 
 /// How far segments may lie apart to vouch for each other.
 const STRAY_SPAN: u32 = 1 << 20;
@@ -139,19 +117,50 @@ pub(crate) struct Outcome {
     pub(crate) state: FlowState,
     /// The segment belongs to a new connection of the same endpoints; nothing was changed.
     pub(crate) reuse: bool,
-    pub(crate) note: Note,
+    pub(crate) resync: Option<Resync>,
+    pub(crate) notes: Notes,
     pub(crate) odd: Oddities,
 }
 
-/// What happened besides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Note {
-    None,
-    SynRetransmission,
-    Retransmission,
-    AckUnseen,
-    /// The sender goes on at a number that does not follow from what came before.
-    Resync,
+/// A sender goes on at a number that does not follow from what came before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Resync {
+    /// What lies between, if it lies ahead, was sent and not captured.
+    AfterGap,
+    /// Nothing but one segment spoke for the numbers before, which were wrong: nothing is missing.
+    Anew,
+}
+
+/// What happened besides: a set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Notes(u8);
+
+impl Notes {
+    pub(crate) const SYN_RETRANSMISSION: Self = Self(1);
+    pub(crate) const RETRANSMISSION: Self = Self(1 << 1);
+    pub(crate) const ACK_UNSEEN: Self = Self(1 << 2);
+    /// A repeated segment whose timestamp says that it was not sent again, but captured again.
+    pub(crate) const DUPLICATE: Self = Self(1 << 3);
+    /// RFC 5681 section 2.
+    pub(crate) const DUPLICATE_ACK: Self = Self(1 << 4);
+    /// The first of the windows that have no room.
+    pub(crate) const ZERO_WINDOW: Self = Self(1 << 5);
+    /// RFC 9293 section 3.8.6.1.
+    pub(crate) const WINDOW_PROBE: Self = Self(1 << 6);
+    /// Those that are counted here; what is retransmitted is counted where streams are put in order.
+    pub(crate) const COUNTED: Self = Self(!Self::RETRANSMISSION.0);
+
+    pub(crate) fn contains(self, note: Self) -> bool {
+        self.0 & note.0 != 0
+    }
+
+    fn when(self, holds: bool) -> Self {
+        Self(if holds { self.0 } else { 0 })
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
 }
 
 /// A set of [`SegmentOddity`].
@@ -201,7 +210,8 @@ impl Kind {
 impl Outcome {
     pub(crate) fn accept(state: FlowState) -> Self {
         let (verdict, odd) = (Verdict::Accept, Oddities::default());
-        Self { verdict, state, reuse: false, note: Note::None, odd }
+        let notes = Notes::default();
+        Self { verdict, state, reuse: false, resync: None, notes, odd }
     }
 
     pub(crate) fn reject(reason: RejectReason, state: FlowState) -> Self {
@@ -235,10 +245,31 @@ impl Tcp {
         self.ends.iter().any(|end| end.has(SYN))
     }
 
+    /// Whether no segment of `side` counted so far.
+    pub(crate) fn has_heard_nothing_of(&self, side: FlowSide) -> bool {
+        let end = self.end(side);
+        !end.has(SENT) || end.has(SYN_INFERRED)
+    }
+
+    /// The largest receive window that `side` is known to have advertised; without the shift, if
+    /// that is not known.
+    pub(crate) fn known_window(&self, side: FlowSide) -> u32 {
+        let (end, peer) = (self.end(side), self.end(side.other()));
+        let captured = |end: &End| end.has(SYN) && !end.has(SYN_INFERRED);
+        let is_known = end.flags & peer.flags & SCALED != 0 || (captured(end) && captured(peer));
+        if is_known { end.window } else { end.window >> ASSUMED_SCALE }
+    }
+
     /// The highest acknowledgment that `side` sent.
     pub(crate) fn acked(&self, side: FlowSide) -> Option<u32> {
         let end = self.end(side);
         end.has(ACKED).then_some(end.acked)
+    }
+
+    /// The time to live of the first packet of `side`, and the shift of its windows.
+    pub(crate) fn ttl_and_scale(&self, side: FlowSide) -> (u8, Option<u8>) {
+        let end = self.end(side);
+        (end.ttl, end.has(SCALED).then_some(end.shift()))
     }
 
     /// The sequence number of the FIN that `side` sent.
@@ -261,13 +292,13 @@ impl Tcp {
     #[inline]
     pub(crate) fn note_good_checksum(&mut self, side: FlowSide) {
         let end = self.end_mut(side);
-        end.flags += u16::from(end.flags >> GOOD < MANY_GOOD) << GOOD;
+        end.scale += u8::from(end.scale >> SCALE_BITS < MANY_GOOD) << SCALE_BITS;
     }
 
     /// Whether a bad checksum says something about a segment of `side`, which has sent as many
     /// `bad` ones before: its checksums have been good else.
     pub(crate) fn has_good_checksums(&self, side: FlowSide, bad: u32) -> bool {
-        let good = u32::from(self.end(side).flags >> GOOD);
+        let good = u32::from(self.end(side).scale >> SCALE_BITS);
         good >= 3 && 4 * bad.min(good) <= good
     }
 
@@ -285,7 +316,7 @@ impl Tcp {
     /// which would do the same with this one.
     #[inline(always)]
     pub(crate) fn continues(&mut self, side: FlowSide, info: &TcpInfo, len: u32) -> bool {
-        const NONE: u16 = FIN | STRAY | CANDIDATE | RESET;
+        const NONE: u16 = FIN | STRAY | CANDIDATE | RESET | ZERO_WINDOW | ANEW;
         const BOTH: u16 = SENT | ACKED;
         let peer = *self.end(side.other());
         let mine = self.end_mut(side);
@@ -304,6 +335,9 @@ impl Tcp {
             & (info.ack.wrapping_sub(mine.acked) <= peer.next.wrapping_sub(mine.acked))
             & !seq_before(peer.next, mine.acked)
             & !seq_before(mine.next, peer.acked)
+            // It acknowledges something new, unless there is nothing left to acknowledge.
+            & ((len > 0) | (info.ack != mine.acked) | (info.ack == peer.next))
+            & (info.window != 0)
             & (info.ttl == mine.ttl)
             & !info.options.signed
             & !(has_value & seq_before(value, mine.ts_recent));
@@ -316,6 +350,7 @@ impl Tcp {
         mine.window = mine.window.max(mine.scaled(info, &peer));
         mine.acked = info.ack;
         mine.next = info.seq.wrapping_add(len);
+        mine.flags |= CONFIRMED;
         true
     }
 
@@ -329,7 +364,7 @@ impl Tcp {
         info: &TcpInfo,
         len: u32,
     ) -> Outcome {
-        let odd = self.time_to_live(side, info, len);
+        let odd = self.time_to_live(details, side, info, len);
         let mut judge = Judge { tcp: self, details, state, side, info, len };
         let outcome = match (Kind::of(info.flags), state) {
             (Kind::Bad, _) => Outcome::reject(RejectReason::BadFlags, state),
@@ -340,16 +375,28 @@ impl Tcp {
             (Kind::Syn, _) => judge.syn(),
             (Kind::SynAck, _) => judge.syn_ack(),
         };
-        let urgent = len > 0 && info.flags.contains(TcpFlags::URG);
+        let urgent =
+            len > 0 && info.flags.contains(TcpFlags::URG) && outcome.verdict == Verdict::Accept;
         outcome.with(odd).with(Oddities::of(SegmentOddity::UrgentData, urgent))
     }
 
     /// Segments that matter come from as far away as the others of their direction, or somebody
     /// else sent them.
-    fn time_to_live(&mut self, side: FlowSide, info: &TcpInfo, len: u32) -> Oddities {
+    fn time_to_live(
+        &mut self,
+        details: &mut Option<Box<Details>>,
+        side: FlowSide,
+        info: &TcpInfo,
+        len: u32,
+    ) -> Oddities {
         let end = self.end_mut(side);
         if end.ttl == 0 {
             end.ttl = info.ttl;
+        }
+        if end.ttl != info.ttl && info.ttl != 0 {
+            let (least, most) = &mut details.get_or_insert_default().ttl[side.index()];
+            *least = if *least == 0 { info.ttl } else { info.ttl.min(*least) };
+            *most = info.ttl.max(*most);
         }
         let matters = len > 0 || info.flags.intersects(TcpFlags::RST | TcpFlags::FIN);
         let is_odd =
@@ -405,6 +452,12 @@ impl End {
         self.flags & flag != 0
     }
 
+    /// The shift of its windows (RFC 7323).
+    #[inline(always)]
+    fn shift(&self) -> u8 {
+        self.scale & ((1 << SCALE_BITS) - 1)
+    }
+
     /// Whether `ack` acknowledges its SYN and nothing that was not sent.
     fn has_sent_all_of(&self, ack: u32) -> bool {
         !seq_before(ack, self.isn.wrapping_add(1)) && !seq_before(self.next, ack)
@@ -412,6 +465,12 @@ impl End {
 
     fn has_acked(&self, seq: u32) -> bool {
         self.has(ACKED) && seq_before(seq, self.acked)
+    }
+
+    /// Whether more than the one segment that the tracker heard first, which may have been damaged
+    /// or forged, speaks for the numbers it sends.
+    fn is_confirmed(&self, peer: &Self) -> bool {
+        self.flags & (SYN | CONFIRMED) != 0 || (peer.has(ACKED) && near(peer.acked, self.next))
     }
 
     /// Whether the segment has a signature option that the handshake did not have.
@@ -424,7 +483,7 @@ impl End {
     fn scaled(&self, info: &TcpInfo, peer: &Self) -> u32 {
         let scale = match (self.has(SYN), self.flags & peer.flags & SCALED != 0) {
             _ if info.flags.contains(TcpFlags::SYN) => 0,
-            (_, true) => self.wscale,
+            (_, true) => self.shift(),
             (true, false) if peer.has(SYN) && !peer.has(SYN_INFERRED) => 0,
             _ => ASSUMED_SCALE,
         };

@@ -5,13 +5,15 @@
 mod common;
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use common::{
     ETHERNET, HELLO, SIX, describe, ethernet, halves, halves_v6, hello, ipv4, ipv6, join, six, udp,
     v6, view,
 };
 use flow_core::{
-    Defragmented, Defragmenter, FlowExtractor, Fragment, LinkType, SkipReason, Timestamp,
+    Defragmented, Defragmenter, FlowEvent, FlowExtractor, FlowTracker, FlowTrackerConfig, Fragment,
+    FragmentAnomaly, LinkType, PacketView, SkipReason, Timestamp,
 };
 use flow_extract::{
     AutoDetectEncap, FiveTuple, FlowLabel, InnerGeneve, InnerGre, InnerGtpU, InnerIp, InnerTeredo,
@@ -306,4 +308,138 @@ fn a_disabled_layer_hides_its_fragments() {
     let shallow = AutoDetectEncap::new(FIVE).with_max_depth(0);
     assert_eq!(found(&shallow, ETHERNET, &frame), None);
     assert!(shallow.extract(view(ETHERNET, &frame)).is_some());
+}
+
+// Segments in fragments, through the tracker.
+
+/// The same packet with other data at an offset of it, as a fragment of the packet.
+fn piece(packet: &[u8], at: usize, data: &[u8], more: bool) -> Vec<u8> {
+    let place = u16::try_from(at).unwrap();
+    if packet[0] >> 4 == 6 {
+        let [hi, lo] = (place | u16::from(more)).to_be_bytes();
+        let data = join(&[&[packet[6], 0, hi, lo, 0, 0, 0x12, 0x34], data]);
+        let len = u16::try_from(data.len()).unwrap().to_be_bytes();
+        return join(&[&packet[..4], &len, &[44], &packet[7..40], &data]);
+    }
+    let mut fragment = join(&[&packet[..20], data]);
+    let len = u16::try_from(fragment.len()).unwrap();
+    fragment[2..4].copy_from_slice(&len.to_be_bytes());
+    fragment[4..6].copy_from_slice(&[0x12, 0x34]);
+    fragment[6..8].copy_from_slice(&((u16::from(more) << 13) | (place / 8)).to_be_bytes());
+    fragment
+}
+
+/// A SYN, then a segment of 44 bytes, with a header of 20, in pieces of so many bytes from an
+/// offset on, each some seconds after the one before: which payload bytes count, and what is said
+/// of the pieces.
+fn segment_in(is_ipv6: bool, pieces: &[(u32, usize, usize, bool)]) -> String {
+    let ip: fn(u8, &[u8]) -> Vec<u8> = if is_ipv6 { ipv6 } else { ipv4 };
+    let header =
+        |seq: u8, flags: u8| [4, 210, 0, 80, 0, 0, 0, seq, 0, 0, 0, 8, 80, flags, 1, 0, 0, 0, 0, 0];
+    let segment = join(&[&header(8, 0x18), &[b'x'; 44]]);
+    let packet = ip(6, &segment);
+    let mut config = FlowTrackerConfig::default();
+    config.idle_timeout_syn = Duration::from_secs(1_000);
+    let mut tracker = FlowTracker::new(FIVE).with_config(config).with_emit_anomalies(true);
+    let mut said = String::new();
+    let mut take = |event| {
+        if let FlowEvent::Anomaly { kind, .. } = event {
+            said += &format!(" {kind}");
+        }
+    };
+    let link_type = LinkType::RAW;
+    tracker.track(view(link_type, &ip(6, &header(7, 2)))).for_each(&mut take);
+    let mut secs = 0;
+    for &(later, at, len, more) in pieces {
+        secs += later;
+        let mut data = segment.clone();
+        data.resize(70_000, 0);
+        let fragment = piece(&packet, at, &data[at..at + len], more);
+        let frame = PacketView::new(&fragment, Timestamp::new(secs, 0)).with_link_type(link_type);
+        tracker.track(frame).for_each(&mut take);
+    }
+    let flow = tracker.flows().next().map(flow_core::Flow::stats).unwrap();
+    assert_eq!(tracker.flow_count(), 1);
+    // Nothing came that it could be said of.
+    let late =
+        FragmentAnomaly::ALL.iter().position(|&one| one == FragmentAnomaly::Timeout).unwrap();
+    if tracker.fragment_stats().anomalies[late] > 0 {
+        said += " frag_timeout";
+    }
+    format!("{}{said}", flow.payload_bytes_initiator)
+}
+
+#[track_caller]
+fn check_segment(pieces: &[(u32, usize, usize, bool)], v4: &str, v6: &str) {
+    assert_eq!((segment_in(false, pieces).as_str(), segment_in(true, pieces).as_str()), (v4, v6));
+}
+
+#[test]
+fn e1_overlapping_fragments_of_a_segment() {
+    check_segment(&[(0, 0, 32, true), (0, 32, 32, false)], "44", "44");
+    check_segment(&[(0, 32, 32, false), (0, 0, 32, true)], "44", "44");
+    check_segment(&[(0, 0, 32, true), (0, 0, 32, true), (0, 32, 32, false)], "44", "44");
+    let contained = [(0, 0, 32, true), (0, 8, 16, true), (0, 32, 32, false)];
+    check_segment(&contained, "44", "0 frag_overlap");
+    for overlap in [
+        [(0, 0, 32, true), (0, 24, 40, false), (0, 32, 32, false)],
+        [(0, 24, 40, false), (0, 0, 32, true), (0, 0, 24, true)],
+        [(0, 0, 32, true), (0, 0, 40, true), (0, 32, 32, false)],
+    ] {
+        check_segment(&overlap, "0 frag_overlap", "0 frag_overlap");
+    }
+}
+
+#[test]
+fn e2_a_tcp_header_in_two_fragments() {
+    for at in [8, 16] {
+        let whole = "44 frag_tiny";
+        check_segment(&[(0, 0, at, true), (0, at, 64 - at, false)], whole, whole);
+        check_segment(&[(0, at, 64 - at, false), (0, 0, at, true)], whole, whole);
+    }
+    check_segment(&[(0, 0, 24, true), (0, 24, 40, false)], "44", "44");
+    // What begins behind the ports does not count by itself.
+    check_segment(&[(0, 8, 56, false)], "0", "0");
+}
+
+#[test]
+fn e3_fragments_of_a_segment_that_cannot_be() {
+    let ends = "0 frag_conflict";
+    check_segment(&[(0, 32, 24, false), (0, 32, 32, false), (0, 0, 32, true)], ends, ends);
+    check_segment(&[(0, 32, 32, false), (0, 64, 8, true), (0, 0, 32, true)], ends, ends);
+    let death = "0 frag_oversize";
+    check_segment(&[(0, 0, 32, true), (0, 65_528, 1_000, false), (0, 32, 32, false)], death, death);
+    let odd = "0 frag_malformed";
+    check_segment(&[(0, 0, 30, true), (0, 32, 32, false), (0, 0, 32, true)], odd, odd);
+}
+
+#[test]
+fn e4_fragments_of_a_segment_that_come_late() {
+    let late = |secs| [(100, 0, 32, true), (secs, 32, 32, false)];
+    check_segment(&late(29), "44", "44");
+    check_segment(&late(31), "0 frag_timeout", "44");
+    check_segment(&late(59), "0 frag_timeout", "44");
+    check_segment(&late(61), "0 frag_timeout", "0 frag_timeout");
+}
+
+/// Padding of the frame, a length field of 0 as the network card leaves it, and frames cut off.
+#[test]
+fn d9_lengths_of_a_segment() {
+    let header = [4, 210, 0, 80, 0, 0, 0, 7, 0, 0, 0, 8, 80, 0x18, 1, 0, 0, 0, 0, 0];
+    let (v4, v6) = (ipv4(6, &join(&[&header, b"hello"])), ipv6(6, &join(&[&header, b"hello"])));
+    let payload = |packet: &[u8], ethertype: u16, padding: usize| {
+        let frame = ethernet(ethertype, &join(&[packet, &vec![b'P'; padding]]));
+        let payload = FIVE.extract(view(ETHERNET, &frame)).unwrap().payload;
+        (String::from_utf8_lossy(payload.of(&frame)).into_owned(), payload.len)
+    };
+    for (packet, ethertype) in [(&v4, 0x0800), (&v6, 0x86dd)] {
+        assert_eq!(payload(packet, ethertype, 0), ("hello".into(), 5));
+        assert_eq!(payload(packet, ethertype, 9), ("hello".into(), 5));
+        assert_eq!(payload(&packet[..packet.len() - 2], ethertype, 0), ("hel".into(), 5));
+    }
+    let (mut v4, mut v6) = (v4, v6);
+    v4[2..4].fill(0);
+    v6[4..6].fill(0);
+    assert_eq!(payload(&v4, 0x0800, 0), ("hello".into(), 5));
+    assert_eq!(payload(&v6, 0x86dd, 0), ("hello".into(), 5));
 }

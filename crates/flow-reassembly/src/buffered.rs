@@ -1,11 +1,11 @@
 use flow_core::{
-    EndReason, FlowSide, FlowTrackerConfig, Gap, OverflowPolicy, ReassemblyStats, TcpSideStats,
-    Timestamp,
+    AnomalyKind, EndReason, FlowSide, FlowTrackerConfig, Gap, OverflowPolicy, ReassemblyStats,
+    TcpSideStats, Timestamp,
 };
 
 use crate::{
-    OverlapPolicy, Reassembler, ReassemblerFactory, Segment, StreamConfig, StreamReassembler,
-    StreamSink,
+    LastWord, OverlapPolicy, Reassembler, ReassemblerFactory, Segment, StreamConfig,
+    StreamReassembler, StreamSink,
 };
 
 /// Keeps the ordered bytes of a stream until somebody [`take`](Self::take)s them.
@@ -39,6 +39,9 @@ struct Buffer {
     overflowed: bool,
     gap_bytes: u64,
     ended: bool,
+    /// Dropped bytes that were not reported yet, and the tick in which some were.
+    untold: u64,
+    told_in: Option<u64>,
 }
 
 /// Bytes kept for somebody to take, where no limit was set.
@@ -76,6 +79,7 @@ impl StreamSink for Buffer {
         } else {
             // The newest bytes stay.
             self.dropped += excess as u64;
+            self.untold += excess as u64;
             self.drop_front(excess.min(held));
             let too_old = excess.saturating_sub(held);
             self.bytes.extend_from_slice(bytes.get(too_old..).unwrap_or_default());
@@ -177,6 +181,28 @@ impl Reassembler for BufferedReassembler {
     fn progress(&mut self, acked: Option<u32>, ts: Timestamp) {
         if self.stream.is_waiting() {
             self.stream.progress(acked, ts, &self.config, &mut self.buffer);
+        }
+    }
+
+    fn last_word(&mut self, word: LastWord) {
+        self.stream.last_word(word, &self.config, &mut self.buffer);
+    }
+
+    fn has_output(&self) -> bool {
+        !self.buffer.as_slice().is_empty()
+    }
+
+    fn has_news(&self) -> bool {
+        self.stream.has_news() || self.buffer.untold > 0
+    }
+
+    fn report(&mut self, side: FlowSide, tick: Option<u64>, tell: &mut dyn FnMut(AnomalyKind)) {
+        self.stream.report(side, tick, &mut *tell);
+        if self.buffer.untold > 0 && tick.is_none_or(|tick| self.buffer.told_in != Some(tick)) {
+            let bytes = std::mem::take(&mut self.buffer.untold);
+            let policy = OverflowPolicy::SlidingWindow;
+            self.buffer.told_in = tick;
+            tell(AnomalyKind::BufferOverflow { side, bytes, policy });
         }
     }
 

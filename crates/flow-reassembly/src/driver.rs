@@ -7,7 +7,7 @@ use flow_core::{
     TcpFlags, TcpSideStats, Timestamp, TrackedPacket, Verdict,
 };
 
-use crate::{Reassembler, ReassemblerFactory, Segment};
+use crate::{BufferedReassembler, LastWord, Reassembler, ReassemblerFactory, Segment};
 
 /// A flow tracker that gives every TCP flow two reassemblers, one a side.
 ///
@@ -33,8 +33,10 @@ pub struct DriverState<R, S> {
     pub user: S,
 }
 
-struct DriverSink<K, F> {
+struct DriverSink<K, F: ReassemblerFactory<K>> {
     factory: F,
+    /// Reassemblers with output of flows that the last call ended.
+    ended: Vec<(K, [F::Reassembler; 2])>,
     queue: EventQueue<K>,
     config: FlowTrackerConfig,
     /// Memory taken by what waits in all reassemblers.
@@ -66,6 +68,7 @@ where
             tracker: FlowTracker::with_state(extractor, state),
             sink: DriverSink {
                 factory,
+                ended: Vec::new(),
                 queue: EventQueue::default(),
                 config: FlowTrackerConfig::default(),
                 queued: 0,
@@ -115,14 +118,14 @@ where
 
     /// Handles one packet and gives the events it caused.
     pub fn track(&mut self, view: PacketView<'_>) -> impl Iterator<Item = FlowEvent<E::Key>> + '_ {
-        self.sink.queue.drain();
+        self.sink.clear();
         if self.dedup.as_mut().is_none_or(|dedup| dedup.keep(view)) {
             self.tracker.track_with(view, &mut self.sink);
         } else {
             self.tracker.pass_over();
         }
         if self.sink.queued > self.sink.config.max_reassembly_total {
-            self.relieve();
+            self.relieve(view.timestamp);
         }
         self.sink.queue.drain()
     }
@@ -130,41 +133,34 @@ where
     /// Makes the streams that have waited longest give up their holes, until a quarter of the
     /// memory for all of them is free: so that the look at all flows is rare.
     #[cold]
-    fn relieve(&mut self) {
-        let since =
-            |pair: &[F::Reassembler; 2]| pair.iter().filter_map(Reassembler::waiting_since).min();
-        let mut waiting: Vec<_> = self
-            .tracker
-            .flows()
-            .filter_map(|flow| {
-                let pair = flow.user.reassemblers.as_ref()?;
-                Some((since(pair)?, flow.id(), flow.key().clone()))
-            })
-            .collect();
-        waiting.sort_unstable_by_key(|&(since, id, _)| (since, id));
-        for (_, _, key) in waiting {
+    fn relieve(&mut self, now: Timestamp) {
+        let since = |state: &DriverState<F::Reassembler, S>| {
+            state.reassemblers.iter().flatten().filter_map(Reassembler::waiting_since).min()
+        };
+        for key in longest_waiting(self.tracker.flows(), since) {
             if self.sink.queued <= self.sink.config.max_reassembly_total / 4 * 3 {
                 break;
             }
-            let flow = self.tracker.get_mut(&key);
-            if let Some(pair) = flow.and_then(|flow| flow.user.reassemblers.as_mut()) {
+            let Some(flow) = self.tracker.get_mut(&key) else { continue };
+            if let Some(pair) = &mut flow.user.reassemblers {
                 let queued = queued(pair);
                 pair.iter_mut().for_each(Reassembler::give_up_holes);
                 self.sink.queued = (self.sink.queued + self::queued(pair)).saturating_sub(queued);
             }
+            self.sink.report(flow, Some(self.sink.config.tick(now)), now);
         }
     }
 
     /// Ends the flows that have been idle for too long at `now`.
     pub fn sweep(&mut self, now: Timestamp) -> impl Iterator<Item = FlowEvent<E::Key>> + '_ {
-        self.sink.queue.drain();
+        self.sink.clear();
         self.tracker.sweep_with(now, &mut self.sink);
         self.sink.queue.drain()
     }
 
     /// Ends every flow: the packets have come to an end.
     pub fn finish(&mut self) -> impl Iterator<Item = FlowEvent<E::Key>> + '_ {
-        self.sink.queue.drain();
+        self.sink.clear();
         self.tracker.finish_with(&mut self.sink);
         self.sink.queue.drain()
     }
@@ -178,6 +174,17 @@ where
     /// The reassembler of what `side` of a TCP flow sends.
     pub fn reassembler_mut(&mut self, key: &E::Key, side: FlowSide) -> Option<&mut F::Reassembler> {
         self.tracker.get_mut(key)?.user.reassemblers.as_mut()?.get_mut(side.index())
+    }
+
+    /// The reassemblers with something left to take of flows that ended in the last call, which they
+    /// outlive until the next one.
+    pub fn ended(&mut self) -> impl Iterator<Item = (&E::Key, FlowSide, &mut F::Reassembler)> + '_ {
+        self.sink.ended.iter_mut().flat_map(|(key, pair)| {
+            FlowSide::BOTH
+                .into_iter()
+                .zip(pair)
+                .map(|(side, reassembler)| (&*key, side, reassembler))
+        })
     }
 
     /// What was counted of every flow so far, reassembly included.
@@ -194,6 +201,25 @@ where
             }
             (flow.key(), stats)
         })
+    }
+}
+
+impl<E, F, S> FlowDriver<E, F, S>
+where
+    E: FlowExtractor,
+    F: ReassemblerFactory<E::Key, Reassembler = BufferedReassembler>,
+{
+    /// Takes the ordered bytes of `side` that have come since the last time. Those of a flow that
+    /// ended in the last call come first, and by themselves: where the key was taken up again at
+    /// once, a second call gives those of its successor.
+    pub fn drain_buffer(&mut self, key: &E::Key, side: FlowSide) -> Vec<u8> {
+        let mut ended = self.sink.ended.iter_mut().filter(|(ended, _)| ended == key);
+        let left =
+            ended.find_map(|(_, pair)| pair.get_mut(side.index()).filter(|r| r.has_output()));
+        if let Some(reassembler) = left {
+            return reassembler.take();
+        }
+        self.reassembler_mut(key, side).map(BufferedReassembler::take).unwrap_or_default()
     }
 }
 
@@ -254,6 +280,10 @@ where
                 reassembler.rst();
             }
         }
+        if flow.user.reassemblers.iter().flatten().any(Reassembler::has_news) {
+            let tick = self.config.tick(packet.ts);
+            self.report(flow, Some(tick), packet.ts);
+        }
         self.outcome(flow, packet)
     }
 
@@ -283,10 +313,14 @@ where
     fn ended(&mut self, flow: &mut DriverFlow<K, F, S>, reason: EndReason, ts: Timestamp) {
         let gone = flow.user.reassemblers.as_ref().map_or(0, queued);
         self.queued = self.queued.saturating_sub(gone);
-        for (side, mut reassembler) in
-            FlowSide::BOTH.into_iter().zip(flow.user.reassemblers.take().into_iter().flatten())
-        {
-            reassembler.finish(reason);
+        let words = FlowSide::BOTH.map(|side| LastWord::of(flow, side));
+        if let Some(pair) = &mut flow.user.reassemblers {
+            pair.iter_mut().zip(words).for_each(|(reassembler, word)| reassembler.last_word(word));
+            pair.iter_mut().for_each(|reassembler| reassembler.finish(reason));
+        }
+        self.report(flow, None, ts);
+        let pair = flow.user.reassemblers.take();
+        for (side, reassembler) in FlowSide::BOTH.into_iter().zip(pair.iter().flatten()) {
             if let Some(counted) =
                 reassembler.stream_stats().filter(|c| *c != TcpSideStats::default())
             {
@@ -294,19 +328,62 @@ where
             }
             flow.set_reassembly_stats(side, reassembler.buffer_stats());
         }
+        let has_output = |pair: &[F::Reassembler; 2]| pair.iter().any(Reassembler::has_output);
+        if let Some(pair) = pair.filter(has_output) {
+            self.ended.push((flow.key().clone(), pair));
+        }
         self.queue.ended(flow, reason, ts);
     }
+}
+
+/// The keys of flows with streams that wait for bytes in front of others, those that have waited
+/// longest first.
+pub fn longest_waiting<'a, K, S>(
+    flows: impl Iterator<Item = &'a Flow<K, S>>,
+    since: impl Fn(&S) -> Option<Timestamp>,
+) -> Vec<K>
+where
+    K: Clone + 'a,
+    S: 'a,
+{
+    let mut waiting: Vec<_> = flows
+        .filter_map(|flow| Some((since(&flow.user)?, flow.id(), flow.key().clone())))
+        .collect();
+    waiting.sort_unstable_by_key(|&(since, id, _)| (since, id));
+    waiting.into_iter().map(|(.., key)| key).collect()
 }
 
 fn queued<R: Reassembler>(pair: &[R; 2]) -> usize {
     pair.iter().map(Reassembler::queued_bytes).sum()
 }
 
-impl<K: Clone, F> DriverSink<K, F> {
+impl<K: Clone, F: ReassemblerFactory<K>> DriverSink<K, F> {
+    /// Forgets what the last call brought.
+    fn clear(&mut self) {
+        self.queue.clear();
+        self.ended.clear();
+    }
+
+    /// Tells of what was out of the ordinary in the streams of a flow.
+    #[cold]
+    fn report<S>(&mut self, flow: &mut DriverFlow<K, F, S>, tick: Option<u64>, ts: Timestamp) {
+        let mut kinds = Vec::new();
+        let pair = flow.user.reassemblers.iter_mut().flatten();
+        for (side, reassembler) in FlowSide::BOTH.into_iter().zip(pair) {
+            reassembler.report(side, tick, &mut |kind| kinds.push(kind));
+        }
+        for kind in kinds {
+            if let AnomalyKind::StreamGap { side, .. } = kind {
+                flow.note(side, b'G');
+            }
+            self.queue.anomaly(Some(&mut *flow), kind, ts);
+        }
+    }
+
     /// Whether a reassembler wants the flow to end after this packet.
-    fn outcome<R: Reassembler, S>(
+    fn outcome<S>(
         &mut self,
-        flow: &mut Flow<K, DriverState<R, S>>,
+        flow: &mut DriverFlow<K, F, S>,
         packet: &TrackedPacket<'_>,
     ) -> Option<EndReason> {
         let pair = flow.user.reassemblers.as_ref()?;

@@ -46,8 +46,8 @@ mod segment;
 mod stream;
 
 pub use self::buffered::{BufferedReassembler, BufferedReassemblerFactory};
-pub use self::driver::{DriverState, FlowDriver};
+pub use self::driver::{DriverState, FlowDriver, longest_waiting};
 pub use self::reassembler::{Reassembler, ReassemblerFactory};
-pub use self::segment::{OverlapPolicy, Segment, StreamConfig, StreamSink};
+pub use self::segment::{LastWord, OverlapPolicy, Segment, Standing, StreamConfig, StreamSink};
 pub use self::stream::StreamReassembler;
 pub use flow_core::OverflowPolicy;

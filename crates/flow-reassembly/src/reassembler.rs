@@ -1,6 +1,8 @@
-use flow_core::{EndReason, FlowSide, FlowTrackerConfig, ReassemblyStats, TcpSideStats, Timestamp};
+use flow_core::{
+    AnomalyKind, EndReason, FlowSide, FlowTrackerConfig, ReassemblyStats, TcpSideStats, Timestamp,
+};
 
-use crate::Segment;
+use crate::{LastWord, Segment, Standing};
 
 /// Takes the segments of one direction of a TCP connection.
 ///
@@ -11,6 +13,38 @@ use crate::Segment;
 ///
 /// [`FlowDriver`](crate::FlowDriver) calls [`handle`](Self::handle) for every segment,
 /// [`progress`](Self::progress) for every packet of the flow, and [`finish`](Self::finish) once.
+///
+/// ```
+/// use flow_core::{FlowExtractor, FlowSide};
+/// use flow_reassembly::{FlowDriver, Reassembler};
+///
+/// /// Counts segments that begin where one began before.
+/// #[derive(Default)]
+/// struct Repeats {
+///     starts: std::collections::BTreeSet<u32>,
+///     repeats: u64,
+/// }
+///
+/// impl Reassembler for Repeats {
+///     fn segment(&mut self, seq: u32, _payload: &[u8]) {
+///         self.repeats += u64::from(!self.starts.insert(seq));
+///     }
+/// }
+///
+/// fn watch<E: FlowExtractor>(extractor: E) {
+///     let driver = FlowDriver::new(extractor, |_key: &E::Key, _sender: FlowSide| {
+///         Repeats::default()
+///     });
+///     // …
+/// #   drop(driver);
+/// }
+///
+/// let mut repeats = Repeats::default();
+/// repeats.segment(1_000, b"Hello");
+/// repeats.segment(1_005, b"world");
+/// repeats.segment(1_000, b"Hello");
+/// assert_eq!(repeats.repeats, 1);
+/// ```
 pub trait Reassembler: Send + 'static {
     /// Payload with the sequence number of its first byte.
     fn segment(&mut self, seq: u32, payload: &[u8]);
@@ -22,8 +56,12 @@ pub trait Reassembler: Send + 'static {
     }
 
     /// A segment with all that is known of it. The default hands payload to
-    /// [`segment`](Self::segment) and a FIN to [`fin`](Self::fin).
+    /// [`segment`](Self::segment) and a FIN to [`fin`](Self::fin), but of segments outside of any
+    /// window, [`Standing::Stray`], nothing.
     fn handle(&mut self, segment: &Segment<'_>) {
+        if segment.standing == Standing::Stray {
+            return;
+        }
         if !segment.payload.is_empty() {
             self.segment(segment.seq.wrapping_add(u32::from(segment.syn)), segment.payload);
         }
@@ -44,7 +82,12 @@ pub trait Reassembler: Send + 'static {
     /// The connection was reset.
     fn rst(&mut self) {}
 
-    /// The flow is over: the last call.
+    /// Called right before [`finish`](Self::finish), with what is known of the stream's end.
+    fn last_word(&mut self, word: LastWord) {
+        let _ = word;
+    }
+
+    /// The flow is over: the last call, but for those that ask for something.
     fn finish(&mut self, reason: EndReason) {
         let _ = reason;
     }
@@ -80,6 +123,24 @@ pub trait Reassembler: Send + 'static {
     /// The memory for such bytes is wanted elsewhere
     /// ([`max_reassembly_total`](FlowTrackerConfig::max_reassembly_total)).
     fn give_up_holes(&mut self) {}
+
+    /// Whether something holds bytes for somebody to take. If so, it can still be reached between
+    /// the end of its flow and the next call of the driver
+    /// ([`FlowDriver::ended`](crate::FlowDriver::ended)).
+    fn has_output(&self) -> bool {
+        false
+    }
+
+    /// Whether [`report`](Self::report) may have something to say.
+    fn has_news(&self) -> bool {
+        false
+    }
+
+    /// Reports what was out of the ordinary in what `side` sent, at most one anomaly of a kind in a
+    /// tick; without a `tick`, all that is left. Called after packets, and before the flow's end.
+    fn report(&mut self, side: FlowSide, tick: Option<u64>, tell: &mut dyn FnMut(AnomalyKind)) {
+        let _ = (side, tick, tell);
+    }
 
     /// What was counted of the buffer.
     fn buffer_stats(&self) -> ReassemblyStats {

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use flow_core::{
-    Flow, FlowSide, FlowTrackerConfig, Gap, TcpFlags, Timestamp, TrackedPacket, UrgentPolicy,
-    Verdict,
+    Flow, FlowSide, FlowTrackerConfig, Gap, RejectReason, Resync, TcpFlags, Timestamp,
+    TrackedPacket, UrgentPolicy, Verdict,
 };
 
 /// Limits of one reassembled stream.
@@ -12,7 +12,9 @@ pub struct StreamConfig {
     /// Bytes of memory that out-of-order data of one stream may take, 64 for each queued segment
     /// included. Beyond it the oldest hole is given up.
     ///
-    /// Rationale: several times the receive window that an ordinary host has by default.
+    /// Rationale: what a sender may have under way while it repeats a lost segment is a receive
+    /// window, which grows to megabytes on fast paths only; [`max_segments`](Self::max_segments)
+    /// of full size fit.
     pub max_buffer: usize,
     /// Segments that may be queued. Beyond it the oldest hole is given up.
     ///
@@ -26,7 +28,8 @@ pub struct StreamConfig {
     pub hole_timeout: Duration,
     /// A hole whose bytes were acknowledged is given up after this time at the earliest.
     ///
-    /// Rationale: packets that a capture reorders are milliseconds apart, not tens of them.
+    /// Rationale: where a capture shows acknowledgments before what they acknowledge, as those that
+    /// are put together from two taps do, it is by a round trip at most.
     pub ack_grace: Duration,
     /// A hole whose bytes were acknowledged is not given up for `ack_grace` alone before more than
     /// this many segments of the sender have overtaken it.
@@ -34,6 +37,11 @@ pub struct StreamConfig {
     /// Rationale: the threshold at which TCP itself takes reordering for loss (RFC 5681 section
     /// 3.2).
     pub reorder_segments: u32,
+    /// A hole whose bytes were acknowledged and that fewer segments have overtaken is given up
+    /// after this time.
+    ///
+    /// Rationale: the last segment before a pause may be captured with the first one after it.
+    pub pause: Duration,
     /// Which bytes win where segments overlap, in streams that have no policy of their own.
     pub overlap: OverlapPolicy,
     /// What becomes of urgent bytes.
@@ -54,11 +62,12 @@ impl StreamConfig {
 impl Default for StreamConfig {
     fn default() -> Self {
         Self {
-            max_buffer: 1 << 20,
+            max_buffer: 2 << 20,
             max_segments: 1024,
             hole_timeout: Duration::from_secs(10),
-            ack_grace: Duration::from_millis(50),
+            ack_grace: Duration::from_millis(250),
             reorder_segments: 3,
+            pause: Duration::from_secs(30),
             overlap: OverlapPolicy::First,
             urgent: UrgentPolicy::Inline,
         }
@@ -100,7 +109,50 @@ impl OverlapPolicy {
     pub const OLD_LINUX: Self = Self::StartBefore { tie_longer: true, tie_equal: true };
 }
 
-/// A TCP segment of one side, accepted by the tracker.
+/// How a segment stands to those that its sender sent before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Standing {
+    /// It lies where it may.
+    #[default]
+    Usual,
+    /// It is a byte sent to find out whether the other side has room again (RFC 9293 section
+    /// 3.8.6.1): part of the stream if it is acknowledged, and garbage else.
+    WindowProbe,
+    /// It lies outside of any window: a host would not take it, unless the capture missed all that
+    /// leads there. The other side's acknowledgment can tell.
+    Stray,
+    /// It does not follow from what came before, and counts all the same.
+    Resync(Resync),
+}
+
+/// The last that is known of a stream's sequence numbers, for what its own segments did not show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LastWord {
+    /// The sequence number of the stream's first byte, if its SYN is known.
+    pub start: Option<u32>,
+    /// The highest acknowledgment of the stream by the other side.
+    pub acked: Option<u32>,
+    /// The largest receive window, in bytes, that the other side is known to have advertised: more
+    /// than that, or than 65,535, is not believed to be missing for its acknowledgment alone.
+    pub window: u32,
+}
+
+impl LastWord {
+    /// What the tracker knows of the stream that `side` of a flow sends.
+    #[must_use]
+    pub fn of<K, S>(flow: &Flow<K, S>, side: FlowSide) -> Self {
+        let receiver = side.other();
+        Self {
+            start: flow.stream_start(side),
+            acked: flow.acked(receiver),
+            window: flow.receive_window(receiver),
+        }
+    }
+}
+
+/// A TCP segment of one side, accepted by the tracker unless its [`standing`](Self::standing) is
+/// [`Standing::Stray`].
 #[derive(Clone, Copy, Debug)]
 pub struct Segment<'a> {
     /// Sequence number as in the header: of the SYN if there is one, else of the first byte.
@@ -115,8 +167,8 @@ pub struct Segment<'a> {
     pub fin: bool,
     /// The urgent pointer, if there is one.
     pub urgent: Option<u16>,
-    /// It begins anew at a number that does not follow from what came before.
-    pub resync: bool,
+    /// How it stands to what came before.
+    pub standing: Standing,
     /// The sequence number of the stream's first byte, if its SYN is known.
     pub start: Option<u32>,
     /// The highest acknowledgment of this stream by the other side so far.
@@ -138,7 +190,7 @@ impl<'a> Segment<'a> {
             syn: false,
             fin: false,
             urgent: None,
-            resync: false,
+            standing: Standing::Usual,
             start: None,
             acked: None,
             packet: 0,
@@ -147,18 +199,27 @@ impl<'a> Segment<'a> {
     }
 
     /// The segment that a packet of a TCP flow is; `None` if it adds nothing to a stream or a
-    /// host would not take it. The payload of a reset is not part of the stream.
+    /// host would not take it, whoever speaks for it. The payload of a reset is not part of the
+    /// stream.
     #[must_use]
     #[inline]
     pub fn of<K, S>(flow: &Flow<K, S>, packet: &TrackedPacket<'a>) -> Option<Self> {
         let info = packet.tcp?;
         let fin = info.flags.contains(TcpFlags::FIN);
-        if packet.verdict != Verdict::Accept
-            || (packet.payload_len == 0 && !fin)
-            || info.flags.contains(TcpFlags::RST)
-        {
+        if (packet.payload_len == 0 && !fin) || info.flags.contains(TcpFlags::RST) {
             return None;
         }
+        let standing = match (packet.verdict, packet.resync) {
+            (Verdict::Accept, None) if packet.window_probe => Standing::WindowProbe,
+            (Verdict::Accept, None) => Standing::Usual,
+            (Verdict::Accept, Some(resync)) => Standing::Resync(resync),
+            (Verdict::Reject(RejectReason::OutOfWindow | RejectReason::FinBadSeq), _) => {
+                Standing::Stray
+            }
+            // Its number may turn out to be the one that the connection began with.
+            (Verdict::Reject(RejectReason::SynInEstablished), _) => Standing::Stray,
+            (Verdict::Reject(_), _) => return None,
+        };
         Some(Self {
             seq: info.seq,
             payload: packet.payload,
@@ -166,7 +227,7 @@ impl<'a> Segment<'a> {
             syn: info.flags.contains(TcpFlags::SYN),
             fin,
             urgent: info.flags.contains(TcpFlags::URG).then_some(info.urgent),
-            resync: packet.resync,
+            standing,
             start: flow.stream_start(packet.side),
             acked: flow.acked(packet.side.other()),
             packet: packet.number,

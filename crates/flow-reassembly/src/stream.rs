@@ -1,11 +1,17 @@
+mod held;
+mod holes;
+mod news;
+mod unwanted;
 mod urgent;
 
 use std::collections::VecDeque;
 
-use flow_core::{Gap, GapReason, ReassemblyStats, TcpSideStats, Timestamp, UrgentPolicy};
+use flow_core::{GapReason, ReassemblyStats, TcpSideStats, Timestamp, UrgentPolicy, seq_before};
 
+use self::held::{Held, Stray};
+use self::news::News;
 use crate::queue::{Piece, Queue, slice};
-use crate::{OverlapPolicy, Segment, StreamConfig, StreamSink};
+use crate::{LastWord, OverlapPolicy, Segment, Standing, StreamConfig, StreamSink};
 
 /// One direction of a TCP connection: segments in any order go in, the stream comes out.
 ///
@@ -26,7 +32,7 @@ use crate::{OverlapPolicy, Segment, StreamConfig, StreamSink};
 pub struct StreamReassembler {
     /// Sequence number of the byte at offset `next`.
     next_seq: u32,
-    flags: u8,
+    flags: u16,
     /// `None` for that of the configuration.
     overlap: Option<OverlapPolicy>,
     /// Offset of the next byte to hand on.
@@ -37,36 +43,44 @@ pub struct StreamReassembler {
 }
 
 /// The first byte's sequence number is known.
-const STARTED: u8 = 1;
-/// Something is queued.
-const QUEUED: u8 = 1 << 1;
-/// Data of the SYN waits for its acknowledgment.
-const HELD: u8 = 1 << 2;
+const STARTED: u16 = 1;
+/// Something is queued, or known to lie behind a hole.
+const QUEUED: u16 = 1 << 1;
+/// Data of the SYN, or a window probe, waits for its acknowledgment.
+const HELD: u16 = 1 << 2;
 /// Nobody wants the bytes any more.
-const SKIP: u8 = 1 << 3;
+const SKIP: u16 = 1 << 3;
 /// The end was handed on.
-const ENDED: u8 = 1 << 4;
+const ENDED: u16 = 1 << 4;
 /// The memory limit was reached.
-const OVERFLOWED: u8 = 1 << 5;
-
+const OVERFLOWED: u16 = 1 << 5;
 /// The snap length cut off the bytes in front of `Rare::lost_until`, as far as is known yet.
-const LOST: u8 = 1 << 6;
-
+const LOST: u16 = 1 << 6;
 /// Some byte at `next` or behind it is urgent, and is to be taken out.
-const URGENT: u8 = 1 << 7;
+const URGENT: u16 = 1 << 7;
+/// Segments outside of any window wait for somebody to vouch for them.
+const STRAYS: u16 = 1 << 8;
+/// There is something to report.
+const FRESH: u16 = 1 << 9;
 
 /// What a stream without losses never needs.
 #[derive(Debug, Default)]
 struct Rare {
     /// Everything in it begins behind `next`.
     queue: Queue,
-    /// Payload of the SYN.
-    held: Vec<u8>,
-    held_packet: u64,
+    /// Where bytes that nobody wants lie behind a hole: sorted ranges that do not touch. Once there
+    /// are any, the queue is empty.
+    unwanted: Vec<(u64, u64)>,
+    /// That of SYNs with different numbers, or one window probe.
+    held: Vec<Held>,
+    strays: VecDeque<Stray>,
+    stray_bytes: usize,
     /// The first hole, as it was when it was last looked at.
     hole: Hole,
     /// How far the other side has acknowledged.
     acked: u64,
+    /// How far the stream is known to go from its [`LastWord`].
+    known_end: u64,
     /// Where the bytes that the snap length cut off end; valid with `LOST`.
     lost_until: u64,
     /// The last gaps given up, for telling late bytes from repeated ones.
@@ -76,7 +90,15 @@ struct Rare {
     /// How far `next` has moved over bytes that nobody wanted.
     passed: u64,
     stats: TcpSideStats,
+    news: News,
     high_watermark: usize,
+}
+
+impl Rare {
+    /// Runs of bytes behind the first hole.
+    fn waiting(&self) -> usize {
+        self.queue.len() + self.unwanted.len()
+    }
 }
 
 /// What is known of the first hole. Once `next` has moved, it is another one.
@@ -97,8 +119,10 @@ impl Default for Hole {
     }
 }
 
-/// Gaps remembered.
-const GAPS_REMEMBERED: usize = 16;
+/// Payloads shorter than this count as tiny.
+///
+/// Rationale: nothing that is sent by itself is shorter but what somebody types.
+const TINY: u32 = 4;
 /// How far in front of the first captured byte a stream that was joined midstream may begin
 /// because the other side acknowledges from there on.
 const BACKFILL: u32 = 1 << 16;
@@ -131,22 +155,23 @@ impl StreamReassembler {
         config: &StreamConfig,
         sink: &mut impl StreamSink,
     ) {
-        let plain = self.flags == STARTED
+        let plain = self.flags & !FRESH == STARTED
             && self.fin == u64::MAX
-            && !(segment.syn || segment.fin || segment.resync || segment.urgent.is_some());
-        if plain && segment.seq == self.next_seq && segment.payload.len() == segment.len as usize {
-            if !segment.payload.is_empty() {
-                self.deliver(segment.payload, segment.packet, sink);
-            }
-            return;
+            && !(segment.syn || segment.fin || segment.urgent.is_some())
+            && segment.standing == Standing::Usual;
+        let whole = segment.payload.len() == segment.len as usize && segment.len >= TINY;
+        if plain && whole && segment.seq == self.next_seq {
+            self.deliver(segment.payload, segment.packet, sink);
+        } else {
+            self.segment_slow(segment, config, sink);
         }
-        self.segment_slow(segment, config, sink);
     }
 
     /// Whether [`progress`](Self::progress) has anything to look at.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        self.flags & (QUEUED | HELD) != 0 || (self.fin != u64::MAX && self.flags & ENDED == 0)
+        self.flags & (QUEUED | HELD | STRAYS) != 0
+            || (self.fin != u64::MAX && self.flags & ENDED == 0)
     }
 
     /// Looks at what waits, with the highest acknowledgment of this stream so far; to be called
@@ -158,38 +183,59 @@ impl StreamReassembler {
         config: &StreamConfig,
         sink: &mut impl StreamSink,
     ) {
-        let acked = acked.map(|acked| self.offset_of(acked).max(0).cast_unsigned());
-        if let (true, Some(acked)) = (self.flags & HELD != 0, acked) {
-            self.release_held(acked, sink);
+        if self.flags & STRAYS != 0 {
+            let like = Segment { acked, ts, ..Segment::plain(0, &[]) };
+            self.settle_strays(&like, config, sink);
         }
-        let acked = acked.unwrap_or(0);
+        if let (true, Some(acked)) = (self.flags & HELD != 0, acked) {
+            self.settle_held(acked, sink);
+        }
+        let acked = acked.map_or(0, |acked| self.offset_of(acked).max(0).cast_unsigned());
         self.check_hole(acked, ts, config, sink);
         self.check_end(sink);
     }
 
+    /// Takes down the last that is known of the stream, right before [`finish`](Self::finish): what
+    /// was acknowledged and never captured is a gap, too.
+    ///
+    /// One byte more than was captured of a stream whose FIN was not is taken for the FIN.
+    pub fn last_word(&mut self, word: LastWord, config: &StreamConfig, sink: &mut impl StreamSink) {
+        let LastWord { start, acked: Some(acked), window } = word else { return };
+        if self.flags & STRAYS != 0 {
+            let like = Segment { start, acked: Some(acked), ..Segment::plain(0, &[]) };
+            self.settle_strays(&like, config, sink);
+        }
+        if self.flags & STARTED == 0 {
+            let Some(start) = start else { return };
+            self.next_seq = start;
+            self.flags |= STARTED;
+        }
+        self.begin_at(start);
+        if self.flags & HELD != 0 {
+            self.settle_held(acked, sink);
+            self.settle_held_at_end(sink);
+        }
+        let acked = self.offset_of(acked).max(0).cast_unsigned();
+        if acked > self.next && acked - self.next <= window.max(u16::MAX.into()).into() {
+            let rare = self.rare.get_or_insert_default();
+            (rare.acked, rare.known_end) = (acked, acked);
+        }
+    }
+
     /// The flow is over: hands on what is queued, with gaps for what is missing.
     pub fn finish(&mut self, sink: &mut impl StreamSink) {
-        if self.flags & HELD != 0 {
-            // Nobody ever said whether the data of the SYN was taken.
-            self.release_held(u64::MAX, sink);
-        }
+        self.settle_held_at_end(sink);
         self.pass_lost(u64::MAX, sink);
         let acked = self.rare.as_ref().map_or(0, |rare| rare.acked);
         while let Some(end) = self.hole_end() {
             let reason = if acked >= end { GapReason::Acked } else { GapReason::End };
             self.give_up_until(end, reason, sink);
         }
-        self.check_end(sink);
-    }
-
-    /// From now on the bytes are counted only, and nothing is kept or handed on.
-    pub fn skip(&mut self) {
-        self.flags |= SKIP;
-        if let Some(rare) = &mut self.rare {
-            rare.stats.undelivered_bytes += rare.queue.bytes() + rare.held.len() as u64;
-            (rare.queue, rare.held) = (Queue::default(), Vec::new());
+        let known_end = self.rare.as_ref().map_or(0, |rare| rare.known_end);
+        if self.fin == u64::MAX && known_end > self.next + 1 {
+            self.give_up_until(known_end, GapReason::Acked, sink);
         }
-        self.flags &= !(QUEUED | HELD | LOST);
+        self.check_end(sink);
     }
 
     /// Whether the stream was handed on up to its FIN.
@@ -213,18 +259,25 @@ impl StreamReassembler {
     /// Memory taken by what waits, in bytes.
     #[must_use]
     pub fn buffered_bytes(&self) -> usize {
-        self.rare.as_ref().map_or(0, |rare| rare.queue.charge() + rare.held.capacity())
+        self.rare.as_ref().map_or(0, |rare| {
+            let strays = rare.stray_bytes + rare.strays.len() * size_of::<Stray>();
+            rare.queue.charge() + rare.held.iter().map(Held::charge).sum::<usize>() + strays
+        })
     }
 
     /// Since when it waits for bytes in front of others, if it does.
     #[must_use]
     pub fn waiting_since(&self) -> Option<Timestamp> {
-        let is_waiting = self.flags & (QUEUED | HELD) != 0;
+        let is_waiting = self.flags & (QUEUED | HELD | STRAYS) != 0;
         self.rare.as_ref().filter(|_| is_waiting).map(|rare| rare.hole.since)
     }
 
     /// Gives up every hole in front of what is queued, as its memory is wanted elsewhere.
     pub fn give_up_holes(&mut self, sink: &mut impl StreamSink) {
+        if let Some(rare) = &mut self.rare {
+            rare.strays.clear();
+            self.count_strays();
+        }
         while self.flags & QUEUED != 0 {
             self.give_up_until(self.queue_start(), GapReason::Budget, sink);
         }
@@ -262,21 +315,27 @@ impl StreamReassembler {
         if segment.len == 0 && !segment.fin {
             return;
         }
+        if segment.standing == Standing::Stray && !segment.syn {
+            self.keep_stray(segment);
+            return;
+        }
         let seq = segment.seq.wrapping_add(u32::from(segment.syn));
+        if let Standing::Resync(resync) = segment.standing {
+            self.take_strays(seq, Some(resync), segment, config, sink);
+        }
         if self.flags & STARTED == 0 {
             self.start_at(seq, segment);
         }
-        if segment.resync {
-            self.resync(seq, sink);
-        }
-        let start = self.offset_of(seq);
-        if segment.syn {
-            self.hold(start, segment, config);
+        if segment.syn || self.is_held_probe(seq, segment) {
+            self.hold(seq, segment, config);
             return;
         }
         if self.flags & HELD != 0 {
-            // Data behind that of the SYN says it was taken, data in its place that it was not.
-            self.release_held(start.max(0).cast_unsigned(), sink);
+            self.settle_held_by(seq, segment, sink);
+        }
+        let start = self.offset_of(seq);
+        if segment.len > 0 && segment.len < TINY && start >= self.next.cast_signed() {
+            self.rare.get_or_insert_default().stats.tiny_segments += 1;
         }
         if let (UrgentPolicy::Remove, Some(pointer)) = (config.urgent, segment.urgent) {
             self.mark_urgent(start.saturating_add(i64::from(pointer.max(1)) - 1));
@@ -289,10 +348,14 @@ impl StreamReassembler {
         if start > self.next || segment.fin {
             self.pass_lost(if segment.fin { u64::MAX } else { start }, sink);
         }
-        if self.flags & SKIP != 0 {
-            self.pass_over(start, len);
-        } else if len > 0 {
-            self.accept(start, payload, len, segment, config, sink);
+        if len > 0 {
+            if self.flags & SKIP != 0 {
+                self.pass_over(start, len, payload.len() as u64, sink);
+            } else {
+                let policy = self.overlap.unwrap_or(config.overlap);
+                self.accept(start, payload, len, segment, policy, sink);
+            }
+            self.enforce_limits(config, sink);
         }
         self.check_end(sink);
     }
@@ -302,65 +365,17 @@ impl StreamReassembler {
     fn start_at(&mut self, seq: u32, segment: &Segment<'_>) {
         let midstream = match segment.acked {
             Some(acked) if seq.wrapping_sub(acked) <= BACKFILL => acked,
+            // A keep-alive probe (RFC 9293 section 3.8.4): its byte may be any.
+            Some(acked) if segment.len == 1 && acked == seq.wrapping_add(1) => acked,
             _ => seq,
         };
         self.next_seq = segment.start.unwrap_or(midstream);
         self.flags |= STARTED;
     }
 
-    /// Goes on at `seq`: forward over a gap, backward as if nothing were missing, since how much
-    /// is cannot be known.
-    fn resync(&mut self, seq: u32, sink: &mut impl StreamSink) {
-        let start = self.offset_of(seq);
-        match u64::try_from(start) {
-            Ok(start) if start > self.next => {
-                self.give_up_until(start.min(self.fin), GapReason::Resync, sink);
-            }
-            _ => {
-                if let Some(rare) = &mut self.rare {
-                    rare.stats.undelivered_bytes += rare.queue.bytes();
-                    rare.queue = Queue::default();
-                }
-                self.flags &= !(QUEUED | LOST);
-                self.next_seq = seq;
-            }
-        }
-    }
-
     fn offset_of(&self, seq: u32) -> i64 {
         let distance = seq.wrapping_sub(self.next_seq).cast_signed();
         self.next.cast_signed().saturating_add(i64::from(distance))
-    }
-
-    /// Keeps the data of a SYN until it is known whether it was taken (RFC 7413).
-    fn hold(&mut self, start: i64, segment: &Segment<'_>, config: &StreamConfig) {
-        let rare = self.rare.get_or_insert_default();
-        if start != 0 || self.next != 0 || self.flags & (HELD | SKIP) != 0 {
-            rare.stats.retransmitted_bytes += u64::from(segment.len);
-            return;
-        }
-        if segment.payload.len() > config.max_buffer {
-            // If it was taken, the acknowledgment makes a hole of it.
-            rare.stats.undelivered_bytes += u64::from(segment.len);
-            return;
-        }
-        rare.held = segment.payload.to_vec();
-        rare.held_packet = segment.packet;
-        self.flags |= HELD;
-    }
-
-    /// The data of the SYN was taken as far as offset `upto`.
-    fn release_held(&mut self, upto: u64, sink: &mut impl StreamSink) {
-        self.flags &= !HELD;
-        let Some(rare) = &mut self.rare else { return };
-        let (held, packet) = (std::mem::take(&mut rare.held), rare.held_packet);
-        let room = self.fin.saturating_sub(self.next);
-        let taken = usize::try_from(upto.min(room)).unwrap_or(usize::MAX).min(held.len());
-        rare.stats.undelivered_bytes += (held.len() - taken) as u64;
-        if let Some(bytes) = held.get(..taken).filter(|bytes| !bytes.is_empty()) {
-            self.deliver(bytes, packet, sink);
-            self.drain(sink);
-        }
     }
 
     /// Cuts off what was handed on before, and says by which counter it goes.
@@ -392,6 +407,9 @@ impl StreamReassembler {
         if again > 0 {
             rare.stats.retransmitted_bytes += again;
             rare.stats.retransmitted_segments += 1;
+            let end = segment.seq.wrapping_add(segment.len);
+            let is_acked = segment.acked.is_some_and(|acked| !seq_before(acked, end));
+            rare.stats.spurious_segments += u64::from(is_acked);
         }
         let cut = usize::try_from(before).unwrap_or(usize::MAX).min(payload.len());
         (self.next, payload.get(cut..).unwrap_or_default(), len - before)
@@ -401,7 +419,8 @@ impl StreamReassembler {
     /// counts.
     fn end_at(&mut self, end: i64) {
         let Some(end) = u64::try_from(end).ok().filter(|&end| end >= self.next) else { return };
-        if self.fin == u64::MAX {
+        let is_first = self.fin == u64::MAX || (end == self.next && end < self.fin);
+        if is_first && self.flags & ENDED == 0 {
             self.fin = end;
             self.drop_behind(end);
         }
@@ -423,7 +442,11 @@ impl StreamReassembler {
     fn drop_behind(&mut self, fin: u64) {
         let Some(rare) = &mut self.rare else { return };
         rare.stats.beyond_fin_bytes += rare.queue.truncate(fin);
-        if rare.queue.is_empty() {
+        rare.unwanted.retain_mut(|range| {
+            range.1 = range.1.min(fin);
+            range.0 < range.1
+        });
+        if rare.waiting() == 0 {
             self.flags &= !QUEUED;
         }
     }
@@ -436,7 +459,7 @@ impl StreamReassembler {
         payload: &[u8],
         len: u64,
         segment: &Segment<'_>,
-        config: &StreamConfig,
+        policy: OverlapPolicy,
         sink: &mut impl StreamSink,
     ) {
         let cut_off = len - (payload.len() as u64).min(len);
@@ -450,32 +473,31 @@ impl StreamReassembler {
             self.lose(cut_off, sink);
         } else {
             let piece = Piece { start, bytes: payload, cut_off, packet: segment.packet };
-            self.queue(piece, self.overlap.unwrap_or(config.overlap));
+            self.queue(piece, policy);
             self.drain(sink);
         }
-        self.enforce_limits(config, sink);
     }
 
     /// Keeps bytes for later.
     fn queue(&mut self, piece: Piece<'_>, policy: OverlapPolicy) {
-        let rare = self.rare.get_or_insert_default();
         if piece.start > self.next {
-            rare.stats.out_of_order_segments += 1;
+            self.note_early(piece.start - self.next);
         }
+        let rare = self.rare.get_or_insert_default();
         let overlap = rare.queue.insert(piece, policy);
         let is_new = overlap.repeated < piece.bytes.len() as u64;
         rare.hole.segments = rare.hole.segments.saturating_add(u32::from(is_new));
         if overlap.repeated > 0 {
             rare.stats.retransmitted_bytes += overlap.repeated;
             rare.stats.retransmitted_segments += 1;
-        }
-        if overlap.conflicting > 0 {
-            rare.stats.conflicting_bytes += overlap.conflicting;
-            rare.stats.conflicting_segments += 1;
+            rare.stats.overlap_bytes += overlap.repeated;
         }
         rare.high_watermark = rare.high_watermark.max(rare.queue.charge());
         if !rare.queue.is_empty() {
             self.flags |= QUEUED;
+        }
+        if overlap.conflicting > 0 {
+            self.note_conflict(overlap.conflicting);
         }
     }
 
@@ -489,35 +511,9 @@ impl StreamReassembler {
                 self.lose(first.cut_off, sink);
             }
         }
-        if self.rare.as_ref().is_none_or(|rare| rare.queue.is_empty()) {
+        self.drain_unwanted();
+        if self.rare.as_ref().is_none_or(|rare| rare.waiting() == 0) {
             self.flags &= !QUEUED;
-        }
-    }
-
-    /// The snap length cut off so many bytes behind those just handed on. They are given up when
-    /// something shows that the sender has gone on; until then it may send them again.
-    fn lose(&mut self, cut_off: u64, sink: &mut impl StreamSink) {
-        let upto = self.next.saturating_add(cut_off).min(self.queue_start()).min(self.fin);
-        if upto > self.next {
-            let rare = self.rare.get_or_insert_default();
-            let known = if self.flags & LOST != 0 { rare.lost_until } else { 0 };
-            rare.lost_until = upto.max(known);
-            self.flags |= LOST;
-        }
-        let has_gone_on = self.flags & QUEUED != 0 && self.queue_start() != u64::MAX;
-        self.pass_lost(if has_gone_on || self.fin != u64::MAX { u64::MAX } else { 0 }, sink);
-    }
-
-    /// Gives up what the snap length cut off in front of offset `upto`.
-    fn pass_lost(&mut self, upto: u64, sink: &mut impl StreamSink) {
-        if self.flags & LOST == 0 {
-            return;
-        }
-        let lost_until = self.rare.as_ref().map_or(0, |rare| rare.lost_until);
-        let end = lost_until.min(self.fin).min(self.queue_start());
-        self.pass_gap(end.min(upto), GapReason::Snaplen, sink);
-        if self.next >= end {
-            self.flags &= !LOST;
         }
     }
 
@@ -542,108 +538,6 @@ impl StreamReassembler {
     fn step(&mut self, len: u64) {
         self.next += len;
         self.next_seq = self.next_seq.wrapping_add(low_half(len));
-    }
-
-    /// Gives up every hole in front of offset `upto` and hands on what is queued between them.
-    fn give_up_until(&mut self, upto: u64, reason: GapReason, sink: &mut impl StreamSink) {
-        self.pass_lost(upto, sink);
-        while self.next < upto {
-            self.pass_gap(self.queue_start().min(upto), reason, sink);
-            self.drain(sink);
-        }
-    }
-
-    /// Hands on the gap in front of offset `end`, if there is one, and nothing else.
-    fn pass_gap(&mut self, end: u64, reason: GapReason, sink: &mut impl StreamSink) {
-        if self.next < end {
-            let gap = Gap { offset: self.next, len: end - self.next, reason };
-            self.count_gap(gap);
-            if self.flags & SKIP == 0 {
-                sink.gap(gap);
-            }
-            self.step(gap.len);
-        }
-    }
-
-    fn count_gap(&mut self, gap: Gap) {
-        let rare = self.rare.get_or_insert_default();
-        let index = GapReason::ALL.iter().position(|&known| known == gap.reason).unwrap_or(0);
-        if let (Some(count), Some(bytes)) =
-            (rare.stats.gaps.get_mut(index), rare.stats.gap_bytes.get_mut(index))
-        {
-            *count = count.saturating_add(1);
-            *bytes = bytes.saturating_add(gap.len);
-        }
-        if rare.gaps.len() == GAPS_REMEMBERED {
-            rare.gaps.pop_front();
-        }
-        rare.gaps.push_back((gap.offset, gap.offset + gap.len));
-    }
-
-    /// Where the queued data begins.
-    fn queue_start(&self) -> u64 {
-        self.rare.as_ref().and_then(|rare| rare.queue.start()).unwrap_or(u64::MAX)
-    }
-
-    /// Where the first hole ends, if there is one: in front of queued data or of the FIN.
-    fn hole_end(&self) -> Option<u64> {
-        let end = self.queue_start().min(self.fin);
-        (self.next < end && end != u64::MAX).then_some(end)
-    }
-
-    /// Gives up the first hole if it was acknowledged some while ago, or is too old.
-    ///
-    /// An acknowledgment alone does not say that the capture missed the bytes: captures reorder
-    /// packets, and may show the acknowledgment first.
-    fn check_hole(
-        &mut self,
-        acked: u64,
-        ts: Timestamp,
-        config: &StreamConfig,
-        sink: &mut impl StreamSink,
-    ) {
-        while let Some(end) = self.hole_end() {
-            let rare = self.rare.get_or_insert_default();
-            rare.acked = acked;
-            if rare.hole.start != self.next {
-                let segments = u32::try_from(rare.queue.len()).unwrap_or(u32::MAX);
-                rare.hole = Hole { start: self.next, since: ts, segments, acked: None };
-            }
-            let hole = &mut rare.hole;
-            let reason = if acked >= end {
-                let age = ts.saturating_sub(*hole.acked.get_or_insert(ts));
-                let overtaken = hole.segments > config.reorder_segments;
-                let is_over = age >= config.hole_timeout || (age >= config.ack_grace && overtaken);
-                is_over.then_some(GapReason::Acked)
-            } else {
-                let age = ts.saturating_sub(hole.since);
-                let is_over = age >= config.hole_timeout && !rare.queue.is_empty();
-                is_over.then_some(GapReason::Timeout)
-            };
-            let Some(reason) = reason else { return };
-            self.give_up_until(end, reason, sink);
-        }
-    }
-
-    fn enforce_limits(&mut self, config: &StreamConfig, sink: &mut impl StreamSink) {
-        while let Some(rare) = &self.rare {
-            if rare.queue.charge() <= config.max_buffer && rare.queue.len() <= config.max_segments {
-                return;
-            }
-            self.flags |= OVERFLOWED;
-            self.give_up_until(self.queue_start(), GapReason::Budget, sink);
-        }
-    }
-
-    /// Counts bytes that nobody wants.
-    fn pass_over(&mut self, start: u64, len: u64) {
-        let end = start + len;
-        if end > self.next {
-            let rare = self.rare.get_or_insert_default();
-            rare.stats.undelivered_bytes += len;
-            rare.passed += end - self.next;
-            self.step(end - self.next);
-        }
     }
 
     fn check_end(&mut self, sink: &mut impl StreamSink) {

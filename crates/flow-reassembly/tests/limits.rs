@@ -5,8 +5,10 @@
 
 mod common;
 
-use flow_core::{Gap, Timestamp};
-use flow_reassembly::{OverlapPolicy, Segment, StreamConfig, StreamReassembler, StreamSink};
+use flow_core::{Gap, Resync, Timestamp};
+use flow_reassembly::{
+    LastWord, OverlapPolicy, Segment, Standing, StreamConfig, StreamReassembler, StreamSink,
+};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -87,17 +89,19 @@ proptest! {
     ) {
         let config = StreamConfig::default();
         let (mut stream, mut out) = (StreamReassembler::new(), Offsets::default());
-        for (at, &(seq, captured, cut, [syn, fin, resync], acked)) in all.iter().enumerate() {
+        for (at, &(seq, captured, cut, [syn, fin, odd], acked)) in all.iter().enumerate() {
             let payload = vec![b'x'; captured];
             let len = u32::try_from(captured).unwrap() + cut;
             let ts = Timestamp::new(u32::try_from(at).unwrap(), 0);
             let near = start.unwrap_or(0).wrapping_add(seq % 64);
             let seq = if cut % 2 == 0 { near } else { seq };
             let segment =
-                Segment { seq, payload: &payload, len, syn, fin, urgent: None, resync, start, acked, packet: 1, ts };
+                Segment { seq, payload: &payload, len, syn, fin, urgent: None, standing: standing(odd, seq), start, acked, packet: 1, ts };
             stream.segment(&segment, &config, &mut out);
             stream.progress(acked, ts, &config, &mut out);
         }
+        let acked = all.last().and_then(|last| last.4);
+        stream.last_word(LastWord { start, acked, window: 1 << 20 }, &config, &mut out);
         stream.finish(&mut out);
         prop_assert_eq!(out.next, stream.offset());
     }
@@ -124,7 +128,7 @@ proptest! {
             let payload = vec![b'x'; wild.captured];
             let near = start.unwrap_or(0).wrapping_add_signed(wild.near);
             let ts = Timestamp::new(wild.seconds, 0);
-            let [syn, fin, resync, is_near, again] = wild.flags;
+            let [syn, fin, odd, is_near, again] = wild.flags;
             let segment = Segment {
                 seq: if is_near { near } else { wild.seq },
                 payload: &payload,
@@ -132,7 +136,7 @@ proptest! {
                 syn,
                 fin,
                 urgent: (wild.len % 5 == 0).then_some(3),
-                resync,
+                standing: standing(odd, wild.seq),
                 start: if again { start } else { Some(wild.seq) },
                 acked: wild.acked,
                 packet: u64::from(wild.seq),
@@ -146,6 +150,8 @@ proptest! {
             prop_assert!(before <= stream.offset(), "a stream does not go back");
             before = stream.offset();
         }
+        let acked = all.last().and_then(|last| last.acked);
+        stream.last_word(LastWord { start, acked, window: 1 << 20 }, &config, &mut out);
         stream.finish(&mut out);
         prop_assert!(skip_after < all.len() || out.next == stream.offset());
     }
@@ -183,6 +189,17 @@ proptest! {
     }
 }
 
+/// Any standing but the usual one, if it is to be `odd`.
+fn standing(odd: bool, seq: u32) -> Standing {
+    match seq % 4 {
+        _ if !odd => Standing::Usual,
+        0 => Standing::WindowProbe,
+        1 => Standing::Stray,
+        2 => Standing::Resync(Resync::AfterGap),
+        _ => Standing::Resync(Resync::Anew),
+    }
+}
+
 /// Fields of a segment.
 #[derive(Clone, Debug)]
 struct Wild {
@@ -198,14 +215,14 @@ struct Wild {
 fn wild() -> impl Strategy<Value = Wild> {
     let len = prop_oneof![8 => 0u32..60, 1 => any::<u32>()];
     let flag = |often| prop::bool::weighted(often);
-    let flags = (flag(0.05), flag(0.05), flag(0.05), flag(0.9), flag(0.9));
+    let flags = (flag(0.05), flag(0.05), flag(0.2), flag(0.9), flag(0.9));
     (any::<u32>(), -70i32..200, 0usize..60, len, flags, any::<Option<u32>>(), 0u32..30).prop_map(
-        |(seq, near, captured, len, (syn, fin, resync, is_near, again), acked, seconds)| Wild {
+        |(seq, near, captured, len, (syn, fin, odd, is_near, again), acked, seconds)| Wild {
             seq,
             near,
             captured,
             len,
-            flags: [syn, fin, resync, is_near, again],
+            flags: [syn, fin, odd, is_near, again],
             acked,
             seconds,
         },

@@ -2,113 +2,17 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/transcript.rs"]
+mod transcript;
 #[path = "../../flow-core/tests/wire/mod.rs"]
 mod wire;
 
-use std::sync::{Arc, Mutex};
-
-use flow_core::{EndReason, FlowEvent, FlowSide, FlowStats, FlowTrackerConfig, Gap, Timestamp};
+use flow_core::{EndReason, FlowEvent, FlowSide, FlowTrackerConfig};
 use flow_reassembly::{
-    BufferedReassemblerFactory, FlowDriver, OverflowPolicy, Reassembler, ReassemblerFactory,
-    Segment, StreamConfig, StreamReassembler, StreamSink,
+    BufferedReassemblerFactory, FlowDriver, OverflowPolicy, Reassembler, StreamConfig,
 };
+use transcript::{HANDSHAKE, check, check_raw, run_with};
 use wire::{Wire, frames};
-
-/// Writes down a stream: its bytes, `[n reason]` for gaps, `.` for its end.
-struct Transcript {
-    stream: StreamReassembler,
-    config: StreamConfig,
-    text: Text,
-}
-
-#[derive(Clone, Default)]
-struct Text(Arc<Mutex<[String; 2]>>, usize);
-
-impl Text {
-    fn push(&self, text: &str) {
-        self.0.lock().unwrap()[self.1].push_str(text);
-    }
-}
-
-impl StreamSink for Text {
-    fn data(&mut self, _offset: u64, bytes: &[u8], _packet: u64) {
-        self.push(std::str::from_utf8(bytes).unwrap());
-    }
-
-    fn gap(&mut self, gap: Gap) {
-        self.push(&format!("[{} {}]", gap.len, gap.reason));
-    }
-
-    fn end(&mut self, _offset: u64) {
-        self.push(".");
-    }
-}
-
-impl Reassembler for Transcript {
-    fn segment(&mut self, _seq: u32, _payload: &[u8]) {}
-
-    fn handle(&mut self, segment: &Segment<'_>) {
-        self.stream.segment(segment, &self.config, &mut self.text);
-    }
-
-    fn progress(&mut self, acked: Option<u32>, ts: Timestamp) {
-        if self.stream.is_waiting() {
-            self.stream.progress(acked, ts, &self.config, &mut self.text);
-        }
-    }
-
-    fn finish(&mut self, _reason: EndReason) {
-        self.stream.finish(&mut self.text);
-    }
-
-    fn stream_stats(&self) -> Option<flow_core::TcpSideStats> {
-        Some(self.stream.stats())
-    }
-}
-
-struct Factory(Text, StreamConfig);
-
-impl<K> ReassemblerFactory<K> for Factory {
-    type Reassembler = Transcript;
-
-    fn new_reassembler(&mut self, _key: &K, side: FlowSide) -> Transcript {
-        let text = Text(self.0.0.clone(), side.index());
-        Transcript { stream: StreamReassembler::new(), config: self.1.clone(), text }
-    }
-}
-
-fn run_with(config: StreamConfig, script: &str, isn: [u32; 2]) -> ([String; 2], Box<FlowStats>) {
-    let text = Text::default();
-    let mut driver = FlowDriver::new(Wire, Factory(text.clone(), config));
-    let mut last = None;
-    let mut take = |event| {
-        if let FlowEvent::Ended { stats, .. } = event {
-            last = Some(stats);
-        }
-    };
-    for frame in frames(script, isn) {
-        driver.track(frame.view()).for_each(&mut take);
-    }
-    driver.finish().for_each(&mut take);
-    (text.0.lock().unwrap().clone(), last.unwrap())
-}
-
-const HANDSHAKE: &str = "> S -1\n< SA -1 0\n> A 0 0\n";
-
-#[track_caller]
-fn check_raw(script: &str, client: &str, server: &str) -> Box<FlowStats> {
-    // The numbers must not matter, least of all where they wrap.
-    for isn in [[1_000, 5_000], [u32::MAX, 0], [u32::MAX - 7, u32::MAX - 3], [0x7fff_fffa, 9]] {
-        let (streams, _) = run_with(StreamConfig::default(), script, isn);
-        assert_eq!(streams, [client, server], "initial sequence numbers {isn:?}");
-    }
-    run_with(StreamConfig::default(), script, [1_000, 5_000]).1
-}
-
-#[track_caller]
-fn check(script: &str, client: &str, server: &str) -> Box<FlowStats> {
-    check_raw(&format!("{HANDSHAKE}{script}"), client, server)
-}
 
 #[test]
 fn b1_in_order() {
@@ -138,7 +42,7 @@ fn b3_missing_packet_that_was_acknowledged() {
     let script = format!("> PA 0 0 AAAAA\n> PA 10 0 CCCCC\n< A 0 15\n{more}> PA 5 0 late!");
     check(&script, &format!("AAAAA[5 acked]CCCCC{}", "x".repeat(25)), "");
     // It falls silent: time does.
-    let script = "> PA 0 0 AAAAA\n> PA 10 0 CCCCC\n< A 0 15\n+10000 < A 0 15\n> PA 5 0 late!";
+    let script = "> PA 0 0 AAAAA\n> PA 10 0 CCCCC\n< A 0 15\n+30000 < A 0 15\n> PA 5 0 late!";
     let stats = check(script, "AAAAA[5 acked]CCCCC", "");
     assert_eq!(stats.tcp.initiator.late_bytes, 5);
 }

@@ -1,10 +1,12 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use flow_core::{EndReason, FlowSide, FlowTrackerConfig, TcpSideStats, Timestamp};
-use flow_reassembly::{Reassembler, ReassemblerFactory, Segment, StreamConfig, StreamReassembler};
+use flow_core::{AnomalyKind, EndReason, FlowSide, FlowTrackerConfig, TcpSideStats, Timestamp};
+use flow_reassembly::{
+    LastWord, Reassembler, ReassemblerFactory, Segment, StreamConfig, StreamReassembler,
+};
 
-use crate::session::{Moment, Session, SessionOutput};
+use crate::session::{Moment, Session};
 use crate::{Parsed, SessionParser};
 
 /// A parser whose messages go to a handler: what the factories of the protocol crates are made
@@ -36,7 +38,7 @@ pub struct CallbackReassembler<P: SessionParser, H> {
 
 struct Shared<P: SessionParser> {
     session: Session<P>,
-    out: SessionOutput<P::Message>,
+    out: Vec<Parsed<P::Message>>,
     config: StreamConfig,
     last: Moment,
     closed: bool,
@@ -74,7 +76,7 @@ where
         let shared = made.unwrap_or_else(|| {
             Arc::new(Mutex::new(Shared {
                 session: Session::new(self.parser.clone()),
-                out: SessionOutput::default(),
+                out: Vec::new(),
                 config: self.config.clone(),
                 last: Moment { ts: Timestamp::default(), packet: 0 },
                 closed: false,
@@ -106,7 +108,7 @@ impl<P: SessionParser, H> CallbackReassembler<P, H> {
         }
         act(self.side, &mut shared);
         self.poison = shared.session.poison().map(|(_, reason)| reason.to_owned());
-        let messages = std::mem::take(&mut shared.out.messages);
+        let messages = std::mem::take(&mut shared.out);
         drop(shared);
         // Outside the lock, so that a handler may take its time, and may panic.
         messages.iter().for_each(|message| (self.deliver)(&self.handler, message));
@@ -141,6 +143,24 @@ where
             let moment = shared.last;
             shared.session.progress(side, acked, moment, &shared.config, &mut shared.out);
         });
+    }
+
+    fn last_word(&mut self, word: LastWord) {
+        self.with(|side, shared| {
+            let words =
+                FlowSide::BOTH.map(|of| if of == side { word } else { LastWord::default() });
+            let moment = shared.last;
+            shared.session.last_words(words, moment, &shared.config, &mut shared.out);
+        });
+    }
+
+    fn has_news(&self) -> bool {
+        self.look(StreamReassembler::has_news)
+    }
+
+    fn report(&mut self, side: FlowSide, tick: Option<u64>, tell: &mut dyn FnMut(AnomalyKind)) {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.session.stream_mut(side).report(side, tick, tell);
     }
 
     fn finish(&mut self, reason: EndReason) {

@@ -1,16 +1,18 @@
+mod sink;
+
 use std::fmt;
 use std::time::Duration;
 
 use flow_core::{
-    AnomalyKind, Dedup, EndReason, Flow, FlowExtractor, FlowSide, FlowSink, FlowState, FlowStats,
-    FlowTracker, FlowTrackerConfig, L4Proto, OverflowPolicy, PacketView, Timestamp, TrackedPacket,
+    Dedup, FlowExtractor, FlowSide, FlowStats, FlowTracker, FlowTrackerConfig, L4Proto, PacketView,
+    Timestamp,
 };
-use flow_reassembly::{OverlapPolicy, Segment, StreamConfig};
+use flow_reassembly::{OverlapPolicy, StreamConfig, longest_waiting};
 
-use crate::session::{Moment, Session, SessionOutput, count_streams, moment_of, parse_error};
+use crate::session::{Moment, Session};
 use crate::{
-    Context, DatagramOnly, DatagramParser, DatagramParserFactory, Mark, Origin, Parsed, ParserSet,
-    SessionEvent, SessionParser, SessionParserFactory, StreamAndDatagram, StreamOnly,
+    DatagramOnly, DatagramParser, DatagramParserFactory, Parsed, ParserSet, SessionEvent,
+    SessionParser, SessionParserFactory, StreamAndDatagram, StreamOnly,
 };
 
 /// Drives a TCP parser over the packets of a capture.
@@ -74,15 +76,14 @@ struct Sink<K, T: ParserSet> {
     new_stream: NewParser<K, Option<T::Stream>>,
     new_datagram: NewParser<K, Option<T::Datagram>>,
     events: Vec<SessionEvent<K, T::Message>>,
-    stream_out: SessionOutput<<T::Stream as SessionParser>::Message>,
+    emit_anomalies: bool,
+    stream_out: Vec<Parsed<<T::Stream as SessionParser>::Message>>,
     datagram_out: Vec<Parsed<<T::Datagram as DatagramParser>::Message>>,
     config: StreamConfig,
     overlap: Option<ChooseOverlap<K>>,
-    memory_limit: Option<usize>,
-    /// Memory taken by what waits in all streams, and what it may take.
+    limits: FlowTrackerConfig,
+    /// Memory taken by what waits in all streams.
     queued: usize,
-    queued_limit: usize,
-    overflow: OverflowPolicy,
     poison: PoisonPolicy,
     /// The last packet: what a flow that ends without one of its own is stamped with.
     last: Moment,
@@ -224,14 +225,13 @@ impl<E: FlowExtractor, T: ParserSet, S> SessionEngine<E, T, S> {
                 new_stream: Box::new(new_stream),
                 new_datagram: Box::new(new_datagram),
                 events: Vec::new(),
-                stream_out: SessionOutput::default(),
+                emit_anomalies: false,
+                stream_out: Vec::new(),
                 datagram_out: Vec::new(),
                 config: StreamConfig::default(),
                 overlap: None,
-                memory_limit: None,
+                limits: FlowTrackerConfig::default(),
                 queued: 0,
-                queued_limit: FlowTrackerConfig::default().max_reassembly_total,
-                overflow: OverflowPolicy::default(),
                 poison: PoisonPolicy::default(),
                 last: Moment { ts: Timestamp::default(), packet: 0 },
             },
@@ -247,9 +247,7 @@ impl<E: FlowExtractor, T: ParserSet, S> SessionEngine<E, T, S> {
     #[must_use]
     pub fn with_config(mut self, config: FlowTrackerConfig) -> Self {
         self.sink.config = StreamConfig::of(&config);
-        self.sink.memory_limit = config.max_reassembler_buffer;
-        self.sink.overflow = config.overflow_policy;
-        self.sink.queued_limit = config.max_reassembly_total;
+        self.sink.limits = config.clone();
         self.tracker = self.tracker.with_config(config);
         self
     }
@@ -257,7 +255,7 @@ impl<E: FlowExtractor, T: ParserSet, S> SessionEngine<E, T, S> {
     /// Whether anomalies are reported too; not by default.
     #[must_use]
     pub fn with_emit_anomalies(mut self, emit: bool) -> Self {
-        self.sink.stream_out.emit_anomalies = emit;
+        self.sink.emit_anomalies = emit;
         self
     }
 
@@ -314,7 +312,7 @@ impl<E: FlowExtractor, T: ParserSet, S> SessionEngine<E, T, S> {
         } else {
             self.tracker.pass_over();
         }
-        if self.sink.queued > self.sink.queued_limit {
+        if self.sink.queued > self.sink.limits.max_reassembly_total {
             self.relieve();
         }
         self.sink.events.drain(..)
@@ -324,16 +322,12 @@ impl<E: FlowExtractor, T: ParserSet, S> SessionEngine<E, T, S> {
     /// memory for all of them is free: so that the look at all flows is rare.
     #[cold]
     fn relieve(&mut self) {
-        let waits = |flow: &Flow<E::Key, SessionState<T, S>>| match &flow.user.slot {
-            Slot::Stream(session) => {
-                Some((session.waiting_since()?, flow.id(), flow.key().clone()))
-            }
+        let since = |state: &SessionState<T, S>| match &state.slot {
+            Slot::Stream(session) => session.waiting_since(),
             _ => None,
         };
-        let mut waiting: Vec<_> = self.tracker.flows().filter_map(waits).collect();
-        waiting.sort_unstable_by_key(|&(since, id, _)| (since, id));
-        for (_, _, key) in waiting {
-            if self.sink.queued <= self.sink.queued_limit / 4 * 3 {
+        for key in longest_waiting(self.tracker.flows(), since) {
+            if self.sink.queued <= self.sink.limits.max_reassembly_total / 4 * 3 {
                 break;
             }
             let ended = self.tracker.get_mut(&key).and_then(|flow| self.sink.relieve(flow));
@@ -405,282 +399,5 @@ impl<T: ParserSet, S> SessionState<T, S> {
             Slot::Stream(session) => Some(session.parser()),
             _ => None,
         }
-    }
-}
-
-impl<K: Clone, T: ParserSet, S> FlowSink<K, SessionState<T, S>> for Sink<K, T> {
-    const READS_PAYLOAD: bool = true;
-
-    fn started(&mut self, flow: &mut Flow<K, SessionState<T, S>>, _side: FlowSide) {
-        if T::covers(flow.l4()) {
-            let (key, ts) = (flow.key().clone(), flow.started());
-            self.events.push(SessionEvent::Started { key, ts });
-        } else {
-            flow.user.slot = Slot::Done;
-            flow.user.closed = true;
-        }
-    }
-
-    fn packet(
-        &mut self,
-        flow: &mut Flow<K, SessionState<T, S>>,
-        packet: &TrackedPacket<'_>,
-    ) -> Option<EndReason> {
-        self.last = moment_of(packet);
-        match flow.user.slot {
-            // Nothing comes after the end, not even of a flow that ended without payload.
-            _ if flow.user.closed => return None,
-            Slot::Done => {}
-            Slot::Idle if packet.payload_len == 0 && packet.tcp.is_some() => {}
-            _ if flow.l4() == Some(L4Proto::Tcp) => return self.stream_packet(flow, packet),
-            _ => return self.datagram_packet(flow, packet),
-        }
-        self.close_if_over(flow);
-        None
-    }
-
-    fn state_change(
-        &mut self,
-        flow: &mut Flow<K, SessionState<T, S>>,
-        _from: FlowState,
-        _to: FlowState,
-        _ts: Timestamp,
-    ) {
-        self.close_if_over(flow);
-    }
-
-    fn anomaly(
-        &mut self,
-        flow: Option<&mut Flow<K, SessionState<T, S>>>,
-        kind: AnomalyKind,
-        ts: Timestamp,
-    ) {
-        let over = flow.as_ref().is_some_and(|flow| flow.user.closed);
-        if self.stream_out.emit_anomalies && !over {
-            let key = flow.map(|flow| flow.key().clone());
-            self.events.push(SessionEvent::Anomaly { key, kind, ts });
-        }
-    }
-
-    fn ended(&mut self, flow: &mut Flow<K, SessionState<T, S>>, reason: EndReason, _ts: Timestamp) {
-        self.close(flow, reason, self.last);
-    }
-}
-
-impl<K: Clone, T: ParserSet> Sink<K, T> {
-    /// A packet of a TCP flow that has a parser, or has payload and gets one now.
-    fn stream_packet<S>(
-        &mut self,
-        flow: &mut Flow<K, SessionState<T, S>>,
-        packet: &TrackedPacket<'_>,
-    ) -> Option<EndReason> {
-        let segment = Segment::of(flow, packet);
-        let mut own_fin = None;
-        if let (Slot::Idle, Some(_)) = (&flow.user.slot, &segment) {
-            let parser = (self.new_stream)(flow.key())?;
-            let mut session = Box::new(Session::new(parser));
-            if let Some(choose) = &mut self.overlap {
-                session.set_overlap_policies(FlowSide::BOTH.map(|side| choose(flow.key(), side)));
-            }
-            // Either side may have finished before the first payload came.
-            own_fin = Segment::fin_of(flow, packet, packet.side);
-            if let Some(fin) = Segment::fin_of(flow, packet, packet.side.other()) {
-                let side = packet.side.other();
-                session.segment(side, &fin, &self.config, &mut self.stream_out);
-            }
-            flow.user.slot = Slot::Stream(session);
-        }
-        let acked = FlowSide::BOTH.map(|side| flow.acked(side.other()));
-        let moment = moment_of(packet);
-        let Slot::Stream(session) = &mut flow.user.slot else { return None };
-        let out = &mut self.stream_out;
-        let queued = session.queued_bytes();
-        if let Some(segment) = &segment {
-            session.segment(packet.side, segment, &self.config, out);
-            if let Some(fin) = own_fin {
-                session.segment(packet.side, &fin, &self.config, out);
-            }
-        }
-        for (side, acked) in FlowSide::BOTH.into_iter().zip(acked) {
-            session.progress(side, acked, moment, &self.config, out);
-        }
-        self.queued = self.queued + session.queued_bytes() - queued;
-        let (over, unwanted) = (session.is_ended(), session.is_unwanted());
-        let poison = parse_error(session.poison());
-        // A stream that slides gives up its oldest hole by itself; a parser cannot.
-        let drops_flow = self.overflow == OverflowPolicy::DropFlow && session.has_overflowed();
-        let is_full = |limit| session.parser().buffered_bytes() > limit;
-        let overflow = (drops_flow || self.memory_limit.is_some_and(is_full)).then(|| {
-            let bytes = session.buffered_bytes() as u64;
-            AnomalyKind::BufferOverflow { side: packet.side, bytes, policy: self.overflow }
-        });
-        self.flush(flow, moment);
-        if let Some((kind, reason)) = poison
-            .map(|kind| (kind, EndReason::ParseError))
-            .or(overflow.map(|kind| (kind, EndReason::BufferOverflow)))
-        {
-            return self.give_up(flow, kind, reason, moment);
-        }
-        if over {
-            self.close(flow, EndReason::Fin, moment);
-        } else if unwanted {
-            self.drop_session(flow);
-        }
-        None
-    }
-
-    fn datagram_packet<S>(
-        &mut self,
-        flow: &mut Flow<K, SessionState<T, S>>,
-        packet: &TrackedPacket<'_>,
-    ) -> Option<EndReason> {
-        if let Slot::Idle = flow.user.slot {
-            flow.user.slot = Slot::Datagram((self.new_datagram)(flow.key())?);
-        }
-        let moment = moment_of(packet);
-        let Slot::Datagram(parser) = &mut flow.user.slot else { return None };
-        let at = Mark { offset: 0, packet: packet.number };
-        let (side, len) = (packet.side, packet.payload.len());
-        let mut pending = Some(at);
-        let out = &mut self.datagram_out;
-        let mut cx = Context::new(packet.ts, packet.number, side, at, len, &mut pending, out);
-        parser.datagram(side, packet.payload, &mut cx);
-        let poisoned = parser.is_poisoned();
-        let poison =
-            parse_error(poisoned.then(|| (side, parser.poison_reason().unwrap_or("poisoned"))));
-        let unwanted = !parser.wants();
-        self.flush(flow, moment);
-        if poison.is_none() && unwanted {
-            self.drop_session(flow);
-        }
-        self.give_up(flow, poison?, EndReason::ParseError, moment)
-    }
-
-    /// Ends the session because of its parser, and the flow with it if the policy says so.
-    fn give_up<S>(
-        &mut self,
-        flow: &mut Flow<K, SessionState<T, S>>,
-        kind: AnomalyKind,
-        reason: EndReason,
-        moment: Moment,
-    ) -> Option<EndReason> {
-        if self.stream_out.emit_anomalies {
-            let (key, ts) = (Some(flow.key().clone()), moment.ts);
-            self.events.push(SessionEvent::Anomaly { key, kind, ts });
-        }
-        if let Slot::Stream(session) = &mut flow.user.slot {
-            if reason == EndReason::ParseError {
-                session.reset();
-            } else {
-                // Its parser is whole, and has the last word.
-                self.queued -= session.queued_bytes();
-                session.close(reason, moment, &mut self.stream_out);
-                self.queued += session.queued_bytes();
-            }
-        }
-        self.flush(flow, moment);
-        self.drop_session(flow);
-        self.push_closed(flow, reason);
-        (self.poison == PoisonPolicy::EndFlow).then_some(reason)
-    }
-
-    /// Gives up the holes of a flow for the sake of others.
-    fn relieve<S>(&mut self, flow: &mut Flow<K, SessionState<T, S>>) -> Option<EndReason> {
-        let moment = self.last;
-        let Slot::Stream(session) = &mut flow.user.slot else { return None };
-        let queued = session.queued_bytes();
-        session.give_up_holes(moment, &mut self.stream_out);
-        self.queued = self.queued + session.queued_bytes() - queued;
-        let poison = parse_error(session.poison());
-        self.flush(flow, moment);
-        self.give_up(flow, poison?, EndReason::ParseError, moment)
-    }
-
-    /// Without a parser, the session is over when the tracker says that the connection is.
-    fn close_if_over<S>(&mut self, flow: &mut Flow<K, SessionState<T, S>>) {
-        // Payload that was overtaken by all that closed the connection is still on its way.
-        let has_payload = |side| {
-            flow.fin(side).zip(flow.stream_start(side)).is_some_and(|(fin, start)| fin != start)
-        };
-        let is_over = match flow.user.slot {
-            Slot::Done => true,
-            Slot::Idle => !FlowSide::BOTH.into_iter().any(has_payload),
-            Slot::Stream(_) | Slot::Datagram(_) => false,
-        };
-        if flow.state() == FlowState::Closed && is_over {
-            self.push_closed(flow, EndReason::Fin);
-        }
-    }
-
-    fn close<S>(
-        &mut self,
-        flow: &mut Flow<K, SessionState<T, S>>,
-        reason: EndReason,
-        moment: Moment,
-    ) {
-        let mut poison = None;
-        match &mut flow.user.slot {
-            Slot::Stream(session) => {
-                self.queued -= session.queued_bytes();
-                session.close(reason, moment, &mut self.stream_out);
-                self.queued += session.queued_bytes();
-                poison = parse_error(session.poison());
-            }
-            Slot::Datagram(parser) => {
-                let at = Mark { offset: 0, packet: moment.packet };
-                let (ts, packet, side) = (moment.ts, moment.packet, FlowSide::Initiator);
-                let (mut pending, out) = (None, &mut self.datagram_out);
-                let mut cx = Context::new(ts, packet, side, at, 0, &mut pending, out);
-                parser.close(reason, &mut cx);
-            }
-            Slot::Idle | Slot::Done => {}
-        }
-        self.flush(flow, moment);
-        if let Some(kind) = poison {
-            self.give_up(flow, kind, EndReason::ParseError, moment);
-        } else {
-            self.drop_session(flow);
-            self.push_closed(flow, reason);
-        }
-    }
-
-    /// Lets go of the parser, keeping what its streams counted, and reports what was odd in them.
-    fn drop_session<S>(&mut self, flow: &mut Flow<K, SessionState<T, S>>) {
-        let Slot::Stream(session) = std::mem::replace(&mut flow.user.slot, Slot::Done) else {
-            return;
-        };
-        self.queued -= session.queued_bytes();
-        count_streams(flow, &session);
-        if self.stream_out.emit_anomalies {
-            let (key, ts) = (flow.key(), self.last.ts);
-            self.events.extend(session.stream_anomalies().map(|kind| SessionEvent::Anomaly {
-                key: Some(key.clone()),
-                kind,
-                ts,
-            }));
-        }
-    }
-
-    fn push_closed<S>(&mut self, flow: &mut Flow<K, SessionState<T, S>>, reason: EndReason) {
-        if !std::mem::replace(&mut flow.user.closed, true) {
-            let (key, stats) = (flow.key().clone(), Box::new(flow.stats()));
-            self.events.push(SessionEvent::Closed { key, reason, stats });
-        }
-    }
-
-    /// Turns what the parsers put out into events.
-    fn flush<S>(&mut self, flow: &Flow<K, SessionState<T, S>>, moment: Moment) {
-        let (key, id, Moment { ts, packet }) = (flow.key(), flow.id(), moment);
-        for kind in self.stream_out.anomalies.drain(..) {
-            let key = Some(key.clone());
-            self.events.push(SessionEvent::Anomaly { key, kind, ts });
-        }
-        let streams = self.stream_out.messages.drain(..).map(|p| p.map(T::stream_message));
-        let datagrams = self.datagram_out.drain(..).map(|p| p.map(T::datagram_message));
-        self.events.extend(streams.chain(datagrams).map(|parsed| {
-            let Parsed { side, message, first_packet, range } = parsed;
-            let origin = Origin { flow: id, first_packet, packet, range };
-            SessionEvent::Application { key: key.clone(), side, message, ts, origin }
-        }));
     }
 }

@@ -72,7 +72,7 @@ pub use self::engine::{
 pub use self::event::{Origin, SessionEvent};
 pub use self::factory::{ByClone, ByClosure, DatagramParserFactory, SessionParserFactory};
 pub use self::parser::{Context, DatagramParser, GapAction, Mark, Parsed, SessionParser};
-pub use self::session::{Moment, Session, SessionOutput};
+pub use self::session::{Moment, Session};
 pub use self::set::{
     DatagramOnly, NoParser, ParserSet, ProtocolMessage, StreamAndDatagram, StreamOnly,
 };

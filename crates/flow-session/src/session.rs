@@ -1,7 +1,9 @@
 use flow_core::{
     AnomalyKind, EndReason, Flow, FlowSide, Gap, TcpSideStats, Timestamp, TrackedPacket,
 };
-use flow_reassembly::{OverlapPolicy, Segment, StreamConfig, StreamReassembler, StreamSink};
+use flow_reassembly::{
+    LastWord, OverlapPolicy, Segment, StreamConfig, StreamReassembler, StreamSink,
+};
 
 use crate::{Context, GapAction, Mark, Parsed, SessionParser};
 
@@ -14,23 +16,6 @@ pub struct Session<P> {
     unwanted: [bool; 2],
     fed_last: FlowSide,
     parser: P,
-}
-
-/// Where a session puts what it finds.
-#[derive(Debug)]
-pub struct SessionOutput<M> {
-    /// Messages, oldest first.
-    pub messages: Vec<Parsed<M>>,
-    /// Anomalies, oldest first; collected if `emit_anomalies`.
-    pub anomalies: Vec<AnomalyKind>,
-    /// Whether anomalies are collected.
-    pub emit_anomalies: bool,
-}
-
-impl<M> Default for SessionOutput<M> {
-    fn default() -> Self {
-        Self { messages: Vec::new(), anomalies: Vec::new(), emit_anomalies: false }
-    }
 }
 
 /// The moment at which something is handed to a parser.
@@ -66,7 +51,7 @@ impl<P: SessionParser> Session<P> {
         side: FlowSide,
         segment: &Segment<'_>,
         config: &StreamConfig,
-        out: &mut SessionOutput<P::Message>,
+        out: &mut Vec<Parsed<P::Message>>,
     ) {
         let moment = Moment { ts: segment.ts, packet: segment.packet };
         self.with(side, moment, out, |stream, feed| stream.segment(segment, config, feed));
@@ -79,7 +64,7 @@ impl<P: SessionParser> Session<P> {
         acked: Option<u32>,
         moment: Moment,
         config: &StreamConfig,
-        out: &mut SessionOutput<P::Message>,
+        out: &mut Vec<Parsed<P::Message>>,
     ) {
         if self.stream(side).is_waiting() {
             self.with(side, moment, out, |stream, feed| {
@@ -94,19 +79,27 @@ impl<P: SessionParser> Session<P> {
     }
 
     /// Gives up the holes of both streams, as their memory is wanted elsewhere.
-    pub fn give_up_holes(&mut self, moment: Moment, out: &mut SessionOutput<P::Message>) {
+    pub fn give_up_holes(&mut self, moment: Moment, out: &mut Vec<Parsed<P::Message>>) {
         for side in FlowSide::BOTH {
             self.with(side, moment, out, |stream, feed| stream.give_up_holes(feed));
         }
     }
 
-    /// The flow is over: flushes both streams, then tells the parser.
-    pub fn close(
+    /// Takes down the last that is known of both streams, right before [`close`](Self::close).
+    pub fn last_words(
         &mut self,
-        reason: EndReason,
+        words: [LastWord; 2],
         moment: Moment,
-        out: &mut SessionOutput<P::Message>,
+        config: &StreamConfig,
+        out: &mut Vec<Parsed<P::Message>>,
     ) {
+        for (side, word) in FlowSide::BOTH.into_iter().zip(words) {
+            self.with(side, moment, out, |stream, feed| stream.last_word(word, config, feed));
+        }
+    }
+
+    /// The flow is over: flushes both streams, then tells the parser.
+    pub fn close(&mut self, reason: EndReason, moment: Moment, out: &mut Vec<Parsed<P::Message>>) {
         for side in FlowSide::BOTH {
             self.with(side, moment, out, |stream, feed| stream.finish(feed));
         }
@@ -127,7 +120,7 @@ impl<P: SessionParser> Session<P> {
                             at,
                             0,
                             feed.pending,
-                            &mut feed.out.messages,
+                            feed.out,
                         ),
                     );
                 }
@@ -191,23 +184,32 @@ impl<P: SessionParser> Session<P> {
         }
     }
 
-    /// What was odd in the streams altogether, one anomaly a side and kind. Gaps are reported one
-    /// by one, when they are given up.
-    pub(crate) fn stream_anomalies(&self) -> impl Iterator<Item = AnomalyKind> + '_ {
-        FlowSide::BOTH.into_iter().flat_map(|side| {
-            let stats = self.stream(side).stats();
-            let (count, bytes) = (stats.out_of_order_segments, stats.conflicting_bytes);
-            let early = (count > 0).then_some(AnomalyKind::OutOfOrderSegment { side, count });
-            let conflict = (bytes > 0).then_some(AnomalyKind::OverlapConflict { side, bytes });
-            early.into_iter().chain(conflict)
-        })
+    pub(crate) const fn stream_mut(&mut self, side: FlowSide) -> &mut StreamReassembler {
+        let [initiator, responder] = &mut self.streams;
+        match side {
+            FlowSide::Initiator => initiator,
+            FlowSide::Responder => responder,
+        }
+    }
+
+    /// Whether [`report`](Self::report) may have something to say.
+    #[inline]
+    pub fn has_news(&self) -> bool {
+        self.streams.iter().any(StreamReassembler::has_news)
+    }
+
+    /// What was out of the ordinary in the streams: see [`StreamReassembler::report`].
+    pub fn report(&mut self, tick: Option<u64>, mut tell: impl FnMut(AnomalyKind)) {
+        for (side, stream) in FlowSide::BOTH.into_iter().zip(&mut self.streams) {
+            stream.report(side, tick, &mut tell);
+        }
     }
 
     fn with(
         &mut self,
         side: FlowSide,
         moment: Moment,
-        out: &mut SessionOutput<P::Message>,
+        out: &mut Vec<Parsed<P::Message>>,
         act: impl FnOnce(&mut StreamReassembler, &mut Feed<'_, P>),
     ) {
         let [initiator, responder] = &mut self.streams;
@@ -251,7 +253,7 @@ struct Feed<'a, P: SessionParser> {
     unwanted: &'a mut [bool; 2],
     poisoned: &'a mut bool,
     fed: bool,
-    out: &'a mut SessionOutput<P::Message>,
+    out: &'a mut Vec<Parsed<P::Message>>,
 }
 
 impl<P: SessionParser> Feed<'_, P> {
@@ -262,8 +264,7 @@ impl<P: SessionParser> Feed<'_, P> {
         what: impl FnOnce(&mut P, &mut Context<'_, P::Message>),
     ) {
         let Moment { ts, packet } = self.moment;
-        let messages = &mut self.out.messages;
-        let mut cx = Context::new(ts, packet, self.side, at, len, self.pending, messages);
+        let mut cx = Context::new(ts, packet, self.side, at, len, self.pending, self.out);
         what(self.parser, &mut cx);
         self.fed = true;
         *self.poisoned = self.parser.is_poisoned();
@@ -294,10 +295,6 @@ impl<P: SessionParser> StreamSink for Feed<'_, P> {
 
     fn gap(&mut self, gap: Gap) {
         let side = self.side;
-        if self.out.emit_anomalies {
-            let Gap { offset, len: bytes, reason } = gap;
-            self.out.anomalies.push(AnomalyKind::StreamGap { side, offset, bytes, reason });
-        }
         if self.is_deaf() {
             return;
         }

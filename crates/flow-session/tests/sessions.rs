@@ -115,8 +115,8 @@ fn a_message_begins_in_the_packet_that_brought_its_first_byte() {
         "> PA 2 0 bb;\n> PA 0 0 aa",
         &[
             "started 0",
-            r#"Initiator "aabb" packets 5-5 bytes 0..5"#,
             "! out_of_order_segment",
+            r#"Initiator "aabb" packets 5-5 bytes 0..5"#,
             "closed eof",
         ],
     );
@@ -125,13 +125,13 @@ fn a_message_begins_in_the_packet_that_brought_its_first_byte() {
 #[test]
 fn a_gap_stops_a_side_that_does_not_know_better() {
     check(
-        "> PA 0 0 a;\n> PA 4 0 b;\n< A 0 6\n+10001 < A 0 6\n> PA 6 0 c;\n< PA 0 8 d;",
+        "> PA 0 0 a;\n> PA 4 0 b;\n< A 0 6\n+30001 < A 0 6\n> PA 6 0 c;\n< PA 0 8 d;",
         &[
             "started 0",
             r#"Initiator "a" packets 4-4 bytes 0..2"#,
+            "! out_of_order_segment",
             "! stream_gap",
             r#"Responder "d" packets 9-9 bytes 0..2"#,
-            "! out_of_order_segment",
             "closed eof",
         ],
     );
@@ -254,9 +254,9 @@ fn poison_behind_the_last_gap_is_reported() {
         events,
         [
             "started 0",
+            "! out_of_order_segment",
             "! stream_gap",
             "! session_parse_error",
-            "! out_of_order_segment",
             "closed parse_error",
         ]
     );
@@ -340,9 +340,11 @@ fn early_and_contradicting_segments_are_reported_once_before_the_end() {
         "> PA 3 0 ddd\n> PA 1 0 bcDef\n> PA 0 0 a\n> FA 6 0\n< FA 0 7\n> A 7 1",
         &[
             "started 0",
-            r#"Initiator "abcddd" packets 6-7 bytes 0..6"#,
             "! out_of_order_segment",
             "! overlap_conflict",
+            r#"Initiator "abcddd" packets 6-7 bytes 0..6"#,
+            // A second one in the same tick.
+            "! out_of_order_segment",
             "closed fin",
         ],
     );
@@ -395,10 +397,14 @@ fn memory_of_all_streams_has_a_limit_too() {
     assert_eq!(
         events,
         [
+            "Some(1) out_of_order_segment",
+            "Some(2) out_of_order_segment",
+            "Some(3) out_of_order_segment",
+            "Some(1) budget_flush",
             "Some(1) stream_gap",
             "Some(1) session_parse_error",
-            "Some(1) out_of_order_segment",
             "1 parse_error",
+            "Some(2) budget_flush",
             "Some(2) stream_gap",
         ]
     );

@@ -511,9 +511,18 @@ fn conserves(session: &Session, side: FlowSide, unique: Option<u64>) -> Option<S
 /// Bytes of the sequence space of `side` that were captured at least once.
 fn unique_bytes(capture: &Capture, key: FiveTupleKey, side: FlowSide) -> Option<u64> {
     let sent = capture.sent_by(key, side);
-    let base = sent.first()?.1.tcp.seq;
+    // Counted from the segment before, as streams may be longer than the circle of numbers.
+    let (mut base, mut at) = (sent.first()?.1.tcp.seq, 0);
     let data = sent.iter().filter(|(_, segment)| !segment.tcp.flags.contains(TcpFlags::RST));
-    let mut ranges: Vec<Range<i64>> = data.map(|(_, segment)| segment.covers(base)).collect();
+    let mut ranges: Vec<Range<i64>> = data
+        .map(|(_, segment)| {
+            let Range { start, end } = segment.covers(base);
+            let range = at + start..at + end;
+            at += i64::from(segment.tcp.seq.wrapping_sub(base).cast_signed());
+            base = segment.tcp.seq;
+            range
+        })
+        .collect();
     ranges.sort_unstable_by_key(|range| range.start);
     let (mut unique, mut upto) = (0, i64::MIN);
     for Range { start, end } in ranges {

@@ -1,8 +1,10 @@
 //! What a single segment means for its connection.
 
+use super::rumours::Candidates;
 use super::{
-    ACKED, ASSUMED_WINDOW, CANDIDATE, Candidates, End, FIN, Note, OPENED, Oddities, Outcome, RESET,
-    SCALED, SENT, SIGNED, STRAY, STRAY_SPAN, SYN, SYN_INFERRED, TIMESTAMPS, Tcp, Verdict,
+    ACKED, ANEW, ASSUMED_WINDOW, CANDIDATE, CONFIRMED, End, FIN, LEAST_WINDOW, Notes, OLDEST,
+    OPENED, Oddities, Outcome, RESET, Resync, SCALE_BITS, SCALED, SENT, SIGNED, STRAY, STRAY_SPAN,
+    SYN, SYN_INFERRED, TIMESTAMPS, Tcp, Verdict, ZERO_WINDOW,
 };
 use crate::flow::Details;
 use crate::{FlowSide, FlowState, RejectReason, SegmentOddity, TcpFlags, TcpInfo, seq_before};
@@ -30,10 +32,10 @@ impl Judge<'_> {
         let (mine, peer) = (self.mine(), self.peer());
         let odd = Oddities::of(SegmentOddity::SynData, self.len > 0);
         if mine.has(SYN) && mine.isn == self.info.seq {
-            self.open();
+            self.open_again();
             let known = !mine.has(SYN_INFERRED);
-            let note = if known { Note::SynRetransmission } else { Note::None };
-            return Outcome { note, odd, ..Outcome::accept(self.state) };
+            let notes = Notes::SYN_RETRANSMISSION.when(known);
+            return Outcome { notes, odd, ..Outcome::accept(self.state) };
         }
         match self.state {
             FlowState::Active => {
@@ -42,9 +44,8 @@ impl Judge<'_> {
             }
             // A new attempt before any answer: the SYN-ACK will say which one it was.
             FlowState::SynSent if mine.has(SYN) => {
-                *self.tcp.end_mut(self.side) =
-                    End { flags: mine.flags & CANDIDATE, ..End::default() };
                 self.consider(mine.isn);
+                *self.tcp.end_mut(self.side) = End { flags: CANDIDATE, ..End::default() };
                 self.open();
                 Outcome::accept(self.state).with(odd)
             }
@@ -52,6 +53,11 @@ impl Judge<'_> {
             FlowState::SynSent | FlowState::SynReceived if peer.has(SYN) && !mine.has(SENT) => {
                 self.open();
                 Outcome::accept(FlowState::SynReceived).with(odd)
+            }
+            // Captured behind its data.
+            state if self.was_overtaken() => {
+                self.open();
+                Outcome::accept(state).with(odd)
             }
             // Whoever has finished and sends a SYN has begun a new connection.
             state if state.is_terminal() || mine.has(FIN) => self.reuse(),
@@ -68,14 +74,15 @@ impl Judge<'_> {
         let (mine, peer, state) = (self.mine(), self.peer(), self.state);
         let odd = Oddities::of(SegmentOddity::SynData, self.len > 0);
         if mine.has(SYN) && mine.isn == self.info.seq {
-            self.open();
+            self.open_again();
             self.acknowledge();
             // After a SYN of its own without ACK this is the second half of a simultaneous open.
-            let note = if mine.has(ACKED) { Note::SynRetransmission } else { Note::None };
-            return Outcome { note, odd, ..Outcome::accept(state) };
+            let notes = Notes::SYN_RETRANSMISSION.when(mine.has(ACKED));
+            return Outcome { notes, odd, ..Outcome::accept(state) };
         }
         let acks_syn = peer.has(SYN) && peer.has_sent_all_of(self.info.ack);
-        let chosen = self.takes_up_candidate();
+        let taken = self.taken_up_candidate();
+        let chosen = taken.is_some();
         match state {
             // The first packet captured: the SYN is known from what it acknowledges.
             FlowState::Active => {
@@ -91,8 +98,8 @@ impl Judge<'_> {
                     && (acks_syn || chosen)
                     && (state != FlowState::Reset || self.reset_was_handshake()) =>
             {
-                if chosen && !acks_syn {
-                    self.peer_began_at(self.info.ack.wrapping_sub(1), 0);
+                if let (Some(isn), false) = (taken, acks_syn) {
+                    self.peer_began_at(isn, 0);
                 }
                 self.settle(self.side.other());
                 self.tcp.ends.iter_mut().for_each(|end| end.flags &= !RESET);
@@ -101,6 +108,18 @@ impl Judge<'_> {
                 Outcome::accept(FlowState::SynReceived).with(odd)
             }
             FlowState::SynSent if !mine.has(SYN) => Outcome::reject(RejectReason::BadAck, state),
+            _ if acks_syn && self.was_overtaken() => {
+                self.open();
+                self.acknowledge();
+                Outcome::accept(state).with(odd)
+            }
+            // Nothing that this side sent before was acknowledged: it was made up.
+            _ if acks_syn && !mine.has(SYN) && !peer.has(ACKED) && !state.is_terminal() => {
+                *self.tcp.end_mut(self.side) = End { flags: ANEW, ..End::default() };
+                self.open();
+                self.acknowledge();
+                Outcome::accept(FlowState::SynReceived).with(odd)
+            }
             // A second SYN-ACK with another number: the client's ACK will say which one it was.
             FlowState::SynReceived => {
                 self.consider(self.info.seq);
@@ -118,10 +137,11 @@ impl Judge<'_> {
     /// sequence numbers and timestamps are none that the old one has not had (RFC 6191).
     fn reuse(&self) -> Outcome {
         let mine = self.mine();
-        let is_newer = match self.info.options.timestamps {
-            Some((value, _)) if mine.has(TIMESTAMPS) => seq_before(mine.ts_recent, value),
-            _ => mine.has(SENT) && !seq_before(self.info.seq, mine.next),
-        };
+        let is_later =
+            self.info.options.timestamps.is_some_and(|(value, _)| {
+                mine.has(TIMESTAMPS) && seq_before(mine.ts_recent, value)
+            });
+        let is_newer = is_later || (mine.has(SENT) && !seq_before(self.info.seq, mine.next));
         let odd = Oddities::of(SegmentOddity::PrematureReuse, mine.has(SENT) && !is_newer);
         Outcome::reuse(self.state).with(odd)
     }
@@ -140,6 +160,9 @@ impl Judge<'_> {
         }
         if state == FlowState::SynSent && !mine.has(SYN) {
             // RFC 9293 section 3.10.7.3; whoever saw the SYN echoes its timestamp, too.
+            if info.options.signed && !peer.has(SIGNED) {
+                return Outcome::reject(RejectReason::Md5Unexpected, state);
+            }
             let acks_syn = info.flags.contains(TcpFlags::ACK) && peer.has_sent_all_of(info.ack);
             let echoes = match info.options.timestamps {
                 Some((_, echo)) if peer.has(TIMESTAMPS) => echo == 0 || echo == peer.ts_recent,
@@ -207,46 +230,87 @@ impl Judge<'_> {
             // RFC 9293 section 3.10.7.3: it acknowledges something else than the SYN.
             return Outcome::reject(RejectReason::BadAck, state);
         }
+        if state == FlowState::SynSent && !self.mine().has(SENT) {
+            // A host would drop it (RFC 9293 section 3.10.7.3). If it was the capture that missed
+            // the SYN-ACK, the initiator's acknowledgment will vouch for data.
+            if info.flags.contains(TcpFlags::FIN) {
+                return Outcome::reject(RejectReason::RstInSynSent, state);
+            }
+            if len > 0 {
+                return Outcome::reject(RejectReason::OutOfWindow, state);
+            }
+        }
         let resync = match self.refuse() {
             Ok(resync) => resync,
             Err(reason) => return Outcome::reject(reason, state),
         };
-        if self.len > 0 && self.is_wild_between_known_sides() {
+        let counts = len > 0 || info.flags.contains(TcpFlags::FIN);
+        if counts && self.is_wild_between_known_sides() {
             return Outcome::reject(RejectReason::BadAck, state);
         }
         self.settle_candidate();
         if !self.mine().has(SENT) {
             self.check_early_ack();
         }
-        let unseen = self.acknowledge();
+        let notes = self.repeats().and(self.acknowledge());
         let peer = self.peer();
         let mine = self.tcp.end_mut(self.side);
         let end = info.seq.wrapping_add(len);
-        if info.flags.contains(TcpFlags::FIN) && mine.finishes_at(end, &peer) {
-            mine.fin = end;
-            mine.flags |= FIN;
+        if info.flags.contains(TcpFlags::FIN) {
+            if mine.finishes_at(end, &peer) {
+                mine.fin = end;
+                mine.flags |= FIN;
+            } else if !mine.has(FIN) {
+                let rumours = &mut self.details.get_or_insert_default().rumours;
+                rumours.fin[self.side.index()] = Some(end);
+                rumours.stray[self.side.index()] = end;
+                mine.flags |= STRAY;
+            }
         }
-        let repeated = len > 0 && mine.has(SENT) && !seq_before(mine.next, end);
         let after_fin = len > 0 && mine.has(FIN) && seq_before(mine.fin, end);
+        if mine.has(SENT) && info.seq == mine.next {
+            mine.flags |= CONFIRMED;
+        }
         mine.advance(info, len, &peer);
         let state = match state {
             FlowState::Closed | FlowState::Aborted => state,
             _ => self.tcp.closing().unwrap_or(FlowState::Established),
         };
-        let note = match (resync, unseen, repeated) {
-            (true, ..) => Note::Resync,
-            (_, true, _) => Note::AckUnseen,
-            (.., true) => Note::Retransmission,
-            _ => Note::None,
-        };
         let odd = Oddities::of(SegmentOddity::DataAfterFin, after_fin);
-        Outcome { note, odd, ..Outcome::accept(state) }
+        Outcome { resync, notes, odd, ..Outcome::accept(state) }
+    }
+
+    /// What the segment repeats, or tries out.
+    fn repeats(&self) -> Notes {
+        let (mine, peer, info, len) = (self.mine(), self.peer(), self.info, self.len);
+        let end = info.seq.wrapping_add(len);
+        let repeated = len > 0 && mine.has(SENT) && !seq_before(mine.next, end);
+        // Its sender would have let a round trip pass before it repeated what it sent last.
+        let same_tick = mine.has(TIMESTAMPS)
+            && info.options.timestamps.is_some_and(|(value, _)| value == mine.ts_recent);
+        let probe = len == 1 && peer.has(ZERO_WINDOW) && peer.has(ACKED) && info.seq == peer.acked;
+        let outstanding = peer.has(SENT) && seq_before(info.ack, peer.next);
+        let acks_again = len == 0
+            && !info.flags.contains(TcpFlags::FIN)
+            && mine.has(ACKED)
+            && info.ack == mine.acked
+            && info.window != 0
+            && !mine.has(ZERO_WINDOW);
+        Notes::RETRANSMISSION
+            .when(repeated)
+            .and(Notes::DUPLICATE.when(repeated && end == mine.next && same_tick))
+            .and(Notes::WINDOW_PROBE.when(probe))
+            .and(Notes::DUPLICATE_ACK.when(acks_again && outstanding))
     }
 
     /// Takes down a number that its sender may have begun a connection with.
     fn consider(&mut self, isn: u32) {
+        let len = match isn == self.info.seq {
+            true => self.len,
+            false => self.mine().next.wrapping_sub(isn).saturating_sub(1),
+        };
         let rumours = &mut self.details.get_or_insert_default().rumours;
-        rumours.candidates[self.side.index()].add(isn);
+        rumours.candidates[self.side.index()].add(isn, len);
         self.tcp.end_mut(self.side).flags |= CANDIDATE;
     }
 
@@ -266,15 +330,21 @@ impl Judge<'_> {
             && rumours.is_some_and(|rumours| rumours.candidates[side.index()].contains(isn))
     }
 
-    /// Whether the segment acknowledges a SYN or SYN-ACK that was turned down.
-    fn takes_up_candidate(&self) -> bool {
-        self.is_candidate(self.side.other(), self.info.ack.wrapping_sub(1))
+    /// The SYN or SYN-ACK that was turned down and that the segment acknowledges, with or without
+    /// its data.
+    fn taken_up_candidate(&self) -> Option<u32> {
+        let side = self.side.other();
+        let rumours = self.details.as_ref().map(|details| &details.rumours);
+        let rumours = rumours.filter(|_| self.tcp.end(side).has(CANDIDATE))?;
+        rumours.candidates[side.index()].acknowledged_by(self.info.ack)
     }
 
     /// Whether the segment continues a SYN or SYN-ACK that was turned down, in a capture of one
     /// direction only: there, nobody else could show that it was taken up.
     fn begins_candidate(&self) -> bool {
-        !self.peer().has(ACKED) && self.is_candidate(self.side, self.info.seq.wrapping_sub(1))
+        !self.peer().has(ACKED)
+            && self.info.seq != self.mine().next
+            && self.is_candidate(self.side, self.info.seq.wrapping_sub(1))
     }
 
     /// What this side makes of a second SYN or SYN-ACK that the other sent, by this ACK.
@@ -283,13 +353,31 @@ impl Judge<'_> {
         if !self.tcp.end(side).has(CANDIDATE) {
             return;
         }
-        let takes_it = self.takes_up_candidate();
-        if takes_it && state == FlowState::SynReceived {
-            self.peer_began_at(self.info.ack.wrapping_sub(1), 0);
+        let taken = self.taken_up_candidate();
+        let takes_it = taken.is_some();
+        if let (Some(isn), FlowState::SynReceived) = (taken, state) {
+            self.peer_began_at(isn, 0);
         }
         if state != FlowState::SynSent && (!takes_it || state == FlowState::SynReceived) {
             // Anything else is a challenge ACK (RFC 5961 section 4.2): it goes on as before.
             self.settle(side);
+        }
+    }
+
+    /// A FIN with data behind it, which only this side can tell from made-up data, counts once it
+    /// is what was acknowledged last.
+    fn settle_fin(&mut self) {
+        let side = self.side.other();
+        let rumours = self.details.as_ref().map(|details| &details.rumours);
+        let fin = rumours.and_then(|rumours| rumours.fin[side.index()]);
+        let peer = self.tcp.end_mut(side);
+        if let Some(fin) = fin
+            && peer.has(STRAY)
+            && !peer.has(FIN)
+            && self.info.ack == fin.wrapping_add(1)
+        {
+            peer.fin = fin;
+            peer.flags |= FIN;
         }
     }
 
@@ -302,22 +390,27 @@ impl Judge<'_> {
     }
 
     /// Why a host would drop this segment, which has the ACK flag and neither SYN nor RST; if it
-    /// would not, whether the segment begins anew at another number.
-    fn refuse(&mut self) -> Result<bool, RejectReason> {
+    /// would not, how it goes on from what came before.
+    fn refuse(&mut self) -> Result<Option<Resync>, RejectReason> {
         let (mine, peer, info, len) = (self.mine(), self.peer(), self.info, self.len);
         if mine.is_unexpectedly_signed(info) {
             return Err(RejectReason::Md5Unexpected);
         }
         let negotiated = mine.has(TIMESTAMPS) && (peer.has(TIMESTAMPS) || !peer.has(SYN));
-        if let (true, Some((now, _)), true) = (negotiated, info.options.timestamps, len > 0) {
-            // One tick of tolerance: Linux has it too.
-            let is_new = !peer.has(ACKED) || !seq_before(info.seq, peer.acked);
+        let is_fin = info.flags.contains(TcpFlags::FIN);
+        let end = info.seq.wrapping_add(len).wrapping_add(u32::from(is_fin));
+        if let (true, Some((now, _)), true) = (negotiated, info.options.timestamps, end != info.seq)
+        {
+            // One tick of tolerance: Linux has it too. What was received before may come late.
+            let is_new = !peer.has(ACKED)
+                || seq_before(peer.acked, end)
+                || (mine.has(SENT) && seq_before(mine.next, end));
             if is_new && seq_before(now, mine.ts_recent.wrapping_sub(1)) {
                 return Err(RejectReason::PawsOld);
             }
         }
         if !mine.has(SENT) {
-            return Ok(false);
+            return Ok(None);
         }
         // What the other side acknowledges was sent, whether captured or not.
         let expected = match peer.has(ACKED) && seq_before(mine.next, peer.acked) {
@@ -326,24 +419,29 @@ impl Judge<'_> {
         };
         let ahead = info.seq.wrapping_sub(expected);
         let behind = expected.wrapping_sub(info.seq);
-        let window = if peer.window == 0 { ASSUMED_WINDOW } else { peer.window };
-        // Old data is never dangerous; no window is larger than 2^30.
-        if behind <= 1 << 30 || ahead <= window {
-            return Ok(false);
-        }
-        // A second segment vouches for the first only where the other side, whose acknowledgment
-        // would, was never heard.
-        let stray = self.stray(self.side);
+        let window = if peer.window == 0 { ASSUMED_WINDOW } else { peer.window.max(LEAST_WINDOW) };
         let end = self.tcp.end_mut(self.side);
-        if stray.is_some_and(|stray| near(info.seq, stray)) && !peer.has(ACKED) {
-            end.flags &= !STRAY;
+        if behind <= OLDEST || ahead <= window {
+            let anew = len > 0 && mine.has(ANEW);
+            end.flags &= if anew { !ANEW } else { !0 };
+            return Ok(anew.then_some(Resync::Anew));
+        }
+        // Where the other side is, this one must be, too. If that was never heard, a second segment
+        // vouches for the first.
+        let is_vouched_for = match peer.has(ACKED) {
+            true => near(info.seq, peer.acked),
+            false => self.stray(self.side).is_some_and(|stray| near(info.seq, stray)),
+        };
+        let end = self.tcp.end_mut(self.side);
+        if is_vouched_for {
+            end.flags &= !(STRAY | ANEW);
             end.next = info.seq;
-            return Ok(true);
+            let resync = if mine.is_confirmed(&peer) { Resync::AfterGap } else { Resync::Anew };
+            return Ok(Some(resync));
         }
         end.flags |= STRAY;
         let rumours = &mut self.details.get_or_insert_default().rumours;
         rumours.stray[self.side.index()] = info.seq.wrapping_add(len);
-        let is_fin = info.flags.contains(TcpFlags::FIN);
         Err(if is_fin { RejectReason::FinBadSeq } else { RejectReason::OutOfWindow })
     }
 
@@ -351,6 +449,27 @@ impl Judge<'_> {
     fn stray(&self, side: FlowSide) -> Option<u32> {
         let rumours = self.details.as_ref().map(|details| &details.rumours);
         rumours.filter(|_| self.tcp.end(side).has(STRAY)).map(|known| known.stray[side.index()])
+    }
+
+    /// Takes down a repeated SYN or SYN-ACK. In a connection that is open a host answers it with a
+    /// challenge ACK, and learns nothing from it (RFC 5961 section 4).
+    fn open_again(&mut self) {
+        let mine = self.mine();
+        let opening = matches!(self.state, FlowState::SynSent | FlowState::SynReceived);
+        if opening || mine.has(SYN_INFERRED) {
+            self.open();
+        }
+    }
+
+    /// Whether a SYN with this number was captured behind data that follows it.
+    fn was_overtaken(&self) -> bool {
+        let mine = self.mine();
+        let first = self.info.seq.wrapping_add(1).wrapping_add(self.len);
+        !mine.has(SYN)
+            && mine.has(SENT)
+            && matches!(self.state, FlowState::SynSent | FlowState::Established)
+            && mine.next.wrapping_sub(self.info.seq) <= STRAY_SPAN
+            && !(self.peer().has(ACKED) && seq_before(self.peer().acked, first))
     }
 
     /// Takes down a SYN or SYN-ACK.
@@ -365,7 +484,7 @@ impl Judge<'_> {
         }
         end.flags |= SENT;
         if let Some(scale) = info.options.window_scale {
-            end.wscale = scale.min(14);
+            end.scale = end.scale >> SCALE_BITS << SCALE_BITS | scale.min(14);
             end.flags |= SCALED;
         }
         // The window of a SYN is never scaled (RFC 7323 section 2.2).
@@ -413,21 +532,35 @@ impl Judge<'_> {
         is_known(self.mine()) && is_known(self.peer()) && self.acks_beyond_window()
     }
 
-    /// Takes down what the segment acknowledges and the window it advertises. Says whether it
-    /// acknowledges something that the capture has not seen.
-    fn acknowledge(&mut self) -> bool {
+    /// Takes down what the segment acknowledges and the window it advertises.
+    fn acknowledge(&mut self) -> Notes {
         let (peer, info, wild) = (self.peer(), self.info, self.acks_beyond_window());
         let mine = self.tcp.end_mut(self.side);
+        let closes = info.window == 0 && !mine.has(ZERO_WINDOW);
+        mine.flags = (mine.flags & !ZERO_WINDOW) | if info.window == 0 { ZERO_WINDOW } else { 0 };
         mine.window = mine.window.max(mine.scaled(info, &peer));
-        if !wild && (!mine.has(ACKED) || seq_before(mine.acked, info.ack)) {
-            mine.acked = info.ack;
-            mine.flags |= ACKED;
+        let unseen = match peer.has(SENT) {
+            true => seq_before(peer.next, info.ack),
+            false => mine.has(ACKED) && seq_before(mine.acked, info.ack),
+        };
+        let notes = Notes::ACK_UNSEEN.when(unseen).and(Notes::ZERO_WINDOW.when(closes));
+        if wild || (mine.has(ACKED) && !seq_before(mine.acked, info.ack)) {
+            return notes;
         }
-        peer.has(SENT) && seq_before(peer.next, info.ack)
+        let is_confirmed = peer.is_confirmed(mine);
+        mine.acked = info.ack;
+        mine.flags |= ACKED;
+        self.settle_fin();
+        if peer.has(SENT) && unseen && !near(peer.next, info.ack) {
+            // It vouches for a segment that was turned down.
+            let end = self.tcp.end_mut(self.side.other());
+            end.flags = (end.flags & !STRAY) | if is_confirmed { 0 } else { ANEW };
+        }
+        notes
     }
 }
 
 /// Whether two sequence numbers are close enough to vouch for each other.
-fn near(a: u32, b: u32) -> bool {
+pub(super) fn near(a: u32, b: u32) -> bool {
     a.wrapping_sub(b) <= STRAY_SPAN || b.wrapping_sub(a) <= STRAY_SPAN
 }

@@ -162,7 +162,11 @@ impl Model {
         match call {
             Call::Data(piece) => self.data(piece),
             Call::Ack(upto) => self.give_up(|first| first <= *upto),
-            Call::Fin(at) if self.fin.is_none() && *at >= self.bytes.len() => {
+            // The first, unless one comes later that is in order.
+            Call::Fin(at)
+                if self.fin.is_none_or(|fin| *at < fin && *at == self.bytes.len())
+                    && *at >= self.bytes.len() =>
+            {
                 self.fin = Some(*at);
                 self.waiting.retain(|offset, _| offset < at);
             }
