@@ -224,8 +224,12 @@ impl<E: FlowExtractor> FlowExtractor for Watched<E> {
         self.inner.fragment(view)
     }
 
-    fn tcp_checksum(&self, view: PacketView<'_>) -> Option<TcpChecksum> {
-        self.inner.tcp_checksum(view)
+    fn tcp_checksum(
+        &self,
+        view: PacketView<'_>,
+        extracted: &Extracted<E::Key>,
+    ) -> Option<TcpChecksum> {
+        self.inner.tcp_checksum(view, extracted)
     }
 
     fn quoted(&self, view: PacketView<'_>) -> Option<Quoted<E::Key>> {

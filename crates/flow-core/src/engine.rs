@@ -237,7 +237,7 @@ impl<E: FlowExtractor, S> Engine<E, S> {
     ) {
         let payload_len = arrival.payload_len(extracted);
         let reads = T::READS_PAYLOAD && payload_len > 0 && extracted.tcp.is_some();
-        let checksum = if reads { self.tcp_checksum(arrival) } else { None };
+        let checksum = if reads { self.tcp_checksum(arrival, extracted) } else { None };
         if checksum != Some(TcpChecksum::Bad)
             && let Some(at) = slot
             && let Some(flow) = self.table.get_mut(at)
@@ -273,6 +273,7 @@ impl<E: FlowExtractor, S> Engine<E, S> {
                     verdict: Verdict::Accept,
                     resync: None,
                     window_probe: false,
+                    is_usual: true,
                 };
                 if let Some(reason) = sink.packet(flow, &packet) {
                     self.end(at, reason, arrival.ts, sink);
@@ -285,10 +286,14 @@ impl<E: FlowExtractor, S> Engine<E, S> {
     }
 
     #[inline(never)]
-    fn tcp_checksum(&self, arrival: &Arrival<'_>) -> Option<TcpChecksum> {
+    fn tcp_checksum(
+        &self,
+        arrival: &Arrival<'_>,
+        extracted: &Extracted<E::Key>,
+    ) -> Option<TcpChecksum> {
         match self.config.checksums {
             ChecksumPolicy::Never => None,
-            _ => self.extractor.tcp_checksum(arrival.view),
+            _ => self.extractor.tcp_checksum(arrival.view, extracted),
         }
     }
 
@@ -308,7 +313,7 @@ impl<E: FlowExtractor, S> Engine<E, S> {
             && (T::READS_PAYLOAD || self.config.checksums == ChecksumPolicy::Always)
             && extracted.tcp.is_some_and(|info| info.flags.intersects(control))
         {
-            checksum = self.tcp_checksum(arrival);
+            checksum = self.tcp_checksum(arrival, extracted);
         }
         if is_icmp(extracted.l4) && self.icmp_error(arrival, sink) {
             return;
@@ -362,6 +367,7 @@ impl<E: FlowExtractor, S> Engine<E, S> {
                 tcp: extracted.tcp.as_ref(),
                 verdict: outcome.verdict,
                 resync: outcome.resync,
+                is_usual: false,
                 window_probe: outcome.notes.contains(Notes::WINDOW_PROBE),
             };
             let end = sink.packet(flow, &packet);

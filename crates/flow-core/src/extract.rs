@@ -34,12 +34,16 @@ pub trait FlowExtractor: Send + Sync + 'static {
         None
     }
 
-    /// What the checksum of the packet's TCP segment says (RFC 9293 section 3.1), or `None` if that
-    /// cannot be told, as the packet is none of TCP or not all of it was captured. Called for TCP
+    /// What the checksum of the TCP segment says (RFC 9293 section 3.1) that was `extracted` from
+    /// this packet, or `None` if that cannot be told, as not all of it was captured. Called for TCP
     /// packets only, and only where [`ChecksumPolicy`](crate::ChecksumPolicy) and what is done with
     /// their payload ask for it.
-    fn tcp_checksum(&self, view: PacketView<'_>) -> Option<TcpChecksum> {
-        let _ = view;
+    fn tcp_checksum(
+        &self,
+        view: PacketView<'_>,
+        extracted: &Extracted<Self::Key>,
+    ) -> Option<TcpChecksum> {
+        let _ = (view, extracted);
         None
     }
 

@@ -188,6 +188,13 @@ impl<K, S> Flow<K, S> {
         self.tcp.stream_start(side)
     }
 
+    /// Whether the SYN and the SYN-ACK were captured: the connection was established a round trip
+    /// after [`started`](Self::started), as long as none of them was lost.
+    #[must_use]
+    pub fn has_whole_handshake(&self) -> bool {
+        self.tcp.has_whole_handshake()
+    }
+
     /// The highest acknowledgment that `side` sent.
     #[must_use]
     pub fn acked(&self, side: FlowSide) -> Option<u32> {

@@ -97,6 +97,18 @@ pub struct TrackedPacket<'a> {
     /// It is a byte sent to find out whether the other side, which had none, has room again (RFC
     /// 9293 section 3.8.6.1).
     pub window_probe: bool,
+    /// It is what nearly all packets are: not of TCP or, of an established connection, accepted, and
+    /// with nothing but its data and an acknowledgment to tell. Others may be so, too.
+    pub is_usual: bool,
+}
+
+impl TrackedPacket<'_> {
+    /// Whether all of its payload was captured.
+    #[must_use]
+    #[inline]
+    pub const fn is_whole(&self) -> bool {
+        self.payload.len() == self.payload_len as usize
+    }
 }
 
 /// Collects events: the sink behind [`FlowTracker::track`](crate::FlowTracker::track).
@@ -104,11 +116,12 @@ pub struct TrackedPacket<'a> {
 pub struct EventQueue<K> {
     events: Vec<FlowEvent<K>>,
     emit_anomalies: bool,
+    leave_out_packets: bool,
 }
 
 impl<K> Default for EventQueue<K> {
     fn default() -> Self {
-        Self { events: Vec::new(), emit_anomalies: false }
+        Self { events: Vec::new(), emit_anomalies: false, leave_out_packets: false }
     }
 }
 
@@ -117,6 +130,13 @@ impl<K> EventQueue<K> {
     #[must_use]
     pub fn with_emit_anomalies(mut self, emit: bool) -> Self {
         self.emit_anomalies = emit;
+        self
+    }
+
+    /// Whether [`FlowEvent::Packet`]s are collected; they are by default.
+    #[must_use]
+    pub fn with_packets(mut self, packets: bool) -> Self {
+        self.leave_out_packets = !packets;
         self
     }
 
@@ -138,10 +158,13 @@ impl<K: Clone, S> FlowSink<K, S> for EventQueue<K> {
         self.events.push(FlowEvent::Started { key, side, ts, l4 });
     }
 
+    #[inline]
     fn packet(&mut self, flow: &mut Flow<K, S>, packet: &TrackedPacket<'_>) -> Option<EndReason> {
-        let (side, ts) = (packet.side, packet.ts);
-        let len = packet.wire_len as usize;
-        self.events.push(FlowEvent::Packet { key: flow.key.clone(), side, len, ts });
+        if !self.leave_out_packets {
+            let (side, ts) = (packet.side, packet.ts);
+            let len = packet.wire_len as usize;
+            self.events.push(FlowEvent::Packet { key: flow.key.clone(), side, len, ts });
+        }
         None
     }
 

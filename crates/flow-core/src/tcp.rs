@@ -39,6 +39,8 @@ pub struct TcpInfo {
     pub urgent: u16,
     /// Time to live or hop limit of the packet it came in; 0 if it is not known.
     pub ttl: u8,
+    /// Length of the header in bytes, options included; 0 if it is not known.
+    pub header_len: u8,
     /// What the options say.
     pub options: TcpOptions,
 }

@@ -260,6 +260,11 @@ impl Tcp {
         if is_known { end.window } else { end.window >> ASSUMED_SCALE }
     }
 
+    /// Whether the SYNs of both sides were captured.
+    pub(crate) fn has_whole_handshake(&self) -> bool {
+        self.ends.iter().all(|end| end.has(SYN) && !end.has(SYN_INFERRED))
+    }
+
     /// The highest acknowledgment that `side` sent.
     pub(crate) fn acked(&self, side: FlowSide) -> Option<u32> {
         let end = self.end(side);
@@ -582,6 +587,7 @@ mod tests {
             window: 1_000,
             urgent: 0,
             ttl: step.ttl,
+            header_len: 20,
             options: TcpOptions {
                 timestamps: step.timestamp.map(|by| (clock.wrapping_add_signed(by.into()), 0)),
                 window_scale: None,

@@ -60,7 +60,14 @@ impl<E: FlowExtractor, S> FlowTracker<E, S> {
     /// a kind is reported per flow, side and sweep interval, the others are only counted.
     #[must_use]
     pub fn with_emit_anomalies(mut self, emit: bool) -> Self {
-        self.queue = EventQueue::default().with_emit_anomalies(emit);
+        self.queue = std::mem::take(&mut self.queue).with_emit_anomalies(emit);
+        self
+    }
+
+    /// Whether every packet is an event; it is by default. Flows begin, change and end all the same.
+    #[must_use]
+    pub fn with_packet_events(mut self, packets: bool) -> Self {
+        self.queue = std::mem::take(&mut self.queue).with_packets(packets);
         self
     }
 

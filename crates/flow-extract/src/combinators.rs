@@ -44,8 +44,12 @@ macro_rules! combinator {
                 fragment_inside(&self.inner, view, AutoEncapVariants::$variant, 1)
             }
 
-            fn tcp_checksum(&self, view: PacketView<'_>) -> Option<TcpChecksum> {
-                checksum_inside(&self.inner, view, AutoEncapVariants::$variant, 1)
+            fn tcp_checksum(
+                &self,
+                view: PacketView<'_>,
+                extracted: &Extracted<E::Key>,
+            ) -> Option<TcpChecksum> {
+                self.inner.tcp_checksum(view, extracted)
             }
 
             fn quoted(&self, view: PacketView<'_>) -> Option<Quoted<E::Key>> {
@@ -179,8 +183,12 @@ impl<E: FlowExtractor> FlowExtractor for AutoDetectEncap<E> {
         fragment_inside(&self.inner, view, self.variants, self.max_depth)
     }
 
-    fn tcp_checksum(&self, view: PacketView<'_>) -> Option<TcpChecksum> {
-        checksum_inside(&self.inner, view, self.variants, self.max_depth)
+    fn tcp_checksum(
+        &self,
+        view: PacketView<'_>,
+        extracted: &Extracted<E::Key>,
+    ) -> Option<TcpChecksum> {
+        self.inner.tcp_checksum(view, extracted)
     }
 
     fn quoted(&self, view: PacketView<'_>) -> Option<Quoted<E::Key>> {
@@ -263,21 +271,6 @@ fn fragment_inside<'a, E: FlowExtractor>(
         return Some(found);
     }
     extractor.fragment(view)
-}
-
-/// The checksum of the segment that [`look_inside`] found.
-fn checksum_inside<E: FlowExtractor>(
-    extractor: &E,
-    view: PacketView<'_>,
-    wanted: AutoEncapVariants,
-    depth: usize,
-) -> Option<TcpChecksum> {
-    if let Some(depth) = depth.checked_sub(1)
-        && let Some((packet, _)) = inside(view, wanted)
-    {
-        return checksum_inside(extractor, packet, wanted, depth);
-    }
-    extractor.tcp_checksum(view)
 }
 
 /// The flow that the ICMP error quotes which [`look_inside`] found.

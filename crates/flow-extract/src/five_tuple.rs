@@ -149,8 +149,13 @@ impl FlowExtractor for FiveTuple {
         fragment::in_frame(view)
     }
 
-    fn tcp_checksum(&self, view: PacketView<'_>) -> Option<TcpChecksum> {
-        checksum::tcp(view)
+    #[inline]
+    fn tcp_checksum(
+        &self,
+        view: PacketView<'_>,
+        extracted: &Extracted<FiveTupleKey>,
+    ) -> Option<TcpChecksum> {
+        checksum::tcp(view.frame, extracted)
     }
 
     fn quoted(&self, view: PacketView<'_>) -> Option<Quoted<FiveTupleKey>> {

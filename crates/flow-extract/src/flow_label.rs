@@ -49,8 +49,15 @@ impl<E: FlowExtractor> FlowExtractor for FlowLabel<E> {
         self.inner.fragment(view)
     }
 
-    fn tcp_checksum(&self, view: PacketView<'_>) -> Option<TcpChecksum> {
-        self.inner.tcp_checksum(view)
+    fn tcp_checksum(
+        &self,
+        view: PacketView<'_>,
+        extracted: &Extracted<Self::Key>,
+    ) -> Option<TcpChecksum> {
+        let Extracted { ref key, orientation, l4, tcp, payload, encapsulation } = *extracted;
+        let key = key.key.clone();
+        let inner = Extracted { key, orientation, l4, tcp, payload, encapsulation };
+        self.inner.tcp_checksum(view, &inner)
     }
 
     /// With the label of the quoted packet.

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use flow_core::L4Proto;
 
+use crate::checksum;
+
 /// One end of a flow: an IP address and a port.
 ///
 /// Takes 19 bytes, so that a [`FiveTupleKey`] fits 40; [`SocketAddr`] alone takes 32. Ordered by
@@ -53,6 +55,12 @@ impl Endpoint {
     #[inline(always)]
     pub(crate) const fn v6_halves([high, low]: [u64; 2], port: u16) -> Self {
         Self { high, low, port, family: Family::V6 }
+    }
+
+    /// What its address adds to a checksum.
+    #[inline]
+    pub(crate) fn sum(&self) -> u64 {
+        checksum::swapped(self.high) + checksum::swapped(self.low)
     }
 
     /// The address.

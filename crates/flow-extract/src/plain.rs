@@ -185,6 +185,7 @@ impl Segment<'_> {
             window: u16::from_be_bytes([w0, w1]),
             urgent: u16::from_be_bytes([u0, u1]),
             ttl: self.ttl,
+            header_len: offset >> 4 << 2,
             options,
         };
         Some((info, header_len))

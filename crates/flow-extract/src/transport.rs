@@ -88,6 +88,7 @@ fn tcp(frame: &[u8], ip: &Ip) -> Option<Transport> {
             window: u16::from_be_bytes([w0, w1]),
             urgent: u16::from_be_bytes([u0, u1]),
             ttl: ip.ttl,
+            header_len: offset >> 4 << 2,
             options: tcp_options(options),
         }),
         payload: after_header(frame, segment, header_len),

@@ -1,3 +1,6 @@
+use std::sync::Arc;
+use std::time::Duration;
+
 use flow_core::{
     AnomalyKind, EndReason, FlowSide, FlowTrackerConfig, Gap, OverflowPolicy, ReassemblyStats,
     TcpSideStats, Timestamp,
@@ -162,12 +165,16 @@ impl BufferedReassembler {
 }
 
 impl Reassembler for BufferedReassembler {
-    fn configure(&mut self, config: &FlowTrackerConfig) {
+    fn configure(&mut self, config: &FlowTrackerConfig, _limits: &Arc<StreamConfig>) {
         if let (None, Some(bytes)) = (self.buffer.max, config.max_reassembler_buffer) {
             self.buffer.max = Some(bytes);
             self.config.max_buffer = bytes;
         }
         self.buffer.policy.get_or_insert(config.overflow_policy);
+    }
+
+    fn established(&mut self, round_trip: Duration) {
+        self.config = self.config.with_round_trip(round_trip);
     }
 
     fn segment(&mut self, seq: u32, payload: &[u8]) {
@@ -176,6 +183,14 @@ impl Reassembler for BufferedReassembler {
 
     fn handle(&mut self, segment: &Segment<'_>) {
         self.stream.segment(segment, &self.config, &mut self.buffer);
+    }
+
+    fn in_order(&mut self, seq: u32, payload: &[u8], packet: u64) -> bool {
+        self.stream.in_order(seq, payload, packet, &mut self.buffer)
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.stream.is_waiting()
     }
 
     fn progress(&mut self, acked: Option<u32>, ts: Timestamp) {

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use flow_core::{
@@ -7,7 +8,9 @@ use flow_core::{
     TcpFlags, TcpSideStats, Timestamp, TrackedPacket, Verdict,
 };
 
-use crate::{BufferedReassembler, LastWord, Reassembler, ReassemblerFactory, Segment};
+use crate::{
+    BufferedReassembler, LastWord, Reassembler, ReassemblerFactory, Segment, StreamConfig,
+};
 
 /// A flow tracker that gives every TCP flow two reassemblers, one a side.
 ///
@@ -39,6 +42,7 @@ struct DriverSink<K, F: ReassemblerFactory<K>> {
     ended: Vec<(K, [F::Reassembler; 2])>,
     queue: EventQueue<K>,
     config: FlowTrackerConfig,
+    limits: Arc<StreamConfig>,
     /// Memory taken by what waits in all reassemblers.
     queued: usize,
 }
@@ -71,6 +75,7 @@ where
                 ended: Vec::new(),
                 queue: EventQueue::default(),
                 config: FlowTrackerConfig::default(),
+                limits: Arc::default(),
                 queued: 0,
             },
             dedup: None,
@@ -81,6 +86,7 @@ where
     #[must_use]
     pub fn with_config(mut self, config: FlowTrackerConfig) -> Self {
         self.sink.config = config.clone();
+        self.sink.limits = Arc::new(StreamConfig::of(&config));
         self.tracker = self.tracker.with_config(config);
         self
     }
@@ -88,7 +94,15 @@ where
     /// Whether anomalies are reported too; not by default.
     #[must_use]
     pub fn with_emit_anomalies(mut self, emit: bool) -> Self {
-        self.sink.queue = EventQueue::default().with_emit_anomalies(emit);
+        self.sink.queue = std::mem::take(&mut self.sink.queue).with_emit_anomalies(emit);
+        self
+    }
+
+    /// Whether every packet is an event; it is by default. Those who only want the streams, and the
+    /// beginnings and ends of flows, can do without.
+    #[must_use]
+    pub fn with_packet_events(mut self, packets: bool) -> Self {
+        self.sink.queue = std::mem::take(&mut self.sink.queue).with_packets(packets);
         self
     }
 
@@ -246,48 +260,39 @@ where
         if flow.l4() == Some(L4Proto::Tcp) {
             let mut pair =
                 FlowSide::BOTH.map(|side| self.factory.new_reassembler(flow.key(), side));
-            pair.iter_mut().for_each(|reassembler| reassembler.configure(&self.config));
+            for reassembler in &mut pair {
+                reassembler.configure(&self.config, &self.limits);
+            }
             flow.user.reassemblers = Some(pair);
         }
         self.queue.started(flow, side);
     }
 
+    #[inline]
     fn packet(
         &mut self,
         flow: &mut DriverFlow<K, F, S>,
         packet: &TrackedPacket<'_>,
     ) -> Option<EndReason> {
         self.queue.packet(flow, packet);
-        let segment = Segment::of(flow, packet);
-        let acked = FlowSide::BOTH.map(|side| flow.acked(side.other()));
         let pair = flow.user.reassemblers.as_mut()?;
-        let before = queued(pair);
-        if let Some(segment) = &segment {
-            let [initiator, responder] = pair;
-            match packet.side {
-                FlowSide::Initiator => initiator.handle(segment),
-                FlowSide::Responder => responder.handle(segment),
+        if packet.is_usual && !pair.iter().any(Reassembler::is_waiting) {
+            if packet.payload_len == 0 {
+                return None;
+            }
+            if in_order(pair, packet) {
+                return self.settle(flow, packet);
             }
         }
-        for (reassembler, acked) in pair.iter_mut().zip(acked) {
-            reassembler.progress(acked, packet.ts);
-        }
-        // Others' reassemblers may change between packets.
-        self.queued = (self.queued + queued(pair)).saturating_sub(before);
-        let reset = packet.tcp.is_some_and(|info| info.flags.contains(TcpFlags::RST));
-        if reset && packet.verdict == Verdict::Accept {
-            for reassembler in pair.iter_mut() {
-                reassembler.rst();
-            }
-        }
-        if flow.user.reassemblers.iter().flatten().any(Reassembler::has_news) {
-            let tick = self.config.tick(packet.ts);
-            self.report(flow, Some(tick), packet.ts);
-        }
-        self.outcome(flow, packet)
+        self.segment(flow, packet)
     }
 
     fn established(&mut self, flow: &mut DriverFlow<K, F, S>, ts: Timestamp) {
+        if flow.has_whole_handshake() {
+            let round_trip = ts.saturating_sub(flow.started());
+            let pair = flow.user.reassemblers.iter_mut().flatten();
+            pair.for_each(|reassembler| reassembler.established(round_trip));
+        }
         self.queue.established(flow, ts);
     }
 
@@ -336,6 +341,18 @@ where
     }
 }
 
+/// Hands payload to a reassembler that takes it if it is just what comes next.
+#[inline]
+fn in_order<R: Reassembler>(pair: &mut [R; 2], packet: &TrackedPacket<'_>) -> bool {
+    let (Some(info), true) = (packet.tcp, packet.is_whole()) else { return false };
+    let [initiator, responder] = pair;
+    let reassembler = match packet.side {
+        FlowSide::Initiator => initiator,
+        FlowSide::Responder => responder,
+    };
+    reassembler.in_order(info.seq, packet.payload, packet.number)
+}
+
 /// The keys of flows with streams that wait for bytes in front of others, those that have waited
 /// longest first.
 pub fn longest_waiting<'a, K, S>(
@@ -359,9 +376,12 @@ fn queued<R: Reassembler>(pair: &[R; 2]) -> usize {
 
 impl<K: Clone, F: ReassemblerFactory<K>> DriverSink<K, F> {
     /// Forgets what the last call brought.
+    #[inline]
     fn clear(&mut self) {
         self.queue.clear();
-        self.ended.clear();
+        if !self.ended.is_empty() {
+            self.ended.clear();
+        }
     }
 
     /// Tells of what was out of the ordinary in the streams of a flow.
@@ -378,6 +398,54 @@ impl<K: Clone, F: ReassemblerFactory<K>> DriverSink<K, F> {
             }
             self.queue.anomaly(Some(&mut *flow), kind, ts);
         }
+    }
+
+    /// A packet that is not just what comes next.
+    #[inline(never)]
+    fn segment<S>(
+        &mut self,
+        flow: &mut DriverFlow<K, F, S>,
+        packet: &TrackedPacket<'_>,
+    ) -> Option<EndReason> {
+        let segment = Segment::of(flow, packet);
+        let acked = FlowSide::BOTH.map(|side| flow.acked(side.other()));
+        let pair = flow.user.reassemblers.as_mut()?;
+        let before = queued(pair);
+        if let Some(segment) = &segment {
+            let [initiator, responder] = pair;
+            match packet.side {
+                FlowSide::Initiator => initiator.handle(segment),
+                FlowSide::Responder => responder.handle(segment),
+            }
+        }
+        for (reassembler, acked) in pair.iter_mut().zip(acked) {
+            reassembler.progress(acked, packet.ts);
+        }
+        // Others' reassemblers may change between packets.
+        self.queued = (self.queued + queued(pair)).saturating_sub(before);
+        let reset = packet.tcp.is_some_and(|info| info.flags.contains(TcpFlags::RST));
+        if reset && packet.verdict == Verdict::Accept {
+            for reassembler in pair.iter_mut() {
+                reassembler.rst();
+            }
+        }
+        self.settle(flow, packet)
+    }
+
+    /// Looks at what the packet may have done to the reassemblers.
+    #[inline]
+    fn settle<S>(
+        &mut self,
+        flow: &mut DriverFlow<K, F, S>,
+        packet: &TrackedPacket<'_>,
+    ) -> Option<EndReason> {
+        let pair = flow.user.reassemblers.as_ref()?;
+        let is_done = |r: &F::Reassembler| r.is_overflowed() || r.is_poisoned();
+        let (news, done) = (pair.iter().any(Reassembler::has_news), pair.iter().any(is_done));
+        if news {
+            self.report(flow, Some(self.config.tick(packet.ts)), packet.ts);
+        }
+        if done { self.outcome(flow, packet) } else { None }
     }
 
     /// Whether a reassembler wants the flow to end after this packet.

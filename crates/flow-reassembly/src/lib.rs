@@ -7,7 +7,8 @@
 //! flow ends. The bytes and gaps handed on always add up to the stream offset.
 //!
 //! [`FlowDriver`] is a flow tracker that gives each side of a TCP flow a [`Reassembler`]:
-//! [`BufferedReassembler`], or yours.
+//! [`BufferedReassembler`], which keeps the bytes until they are taken, [`OrderedReassembler`], which
+//! hands them to a [`StreamSink`], or one of yours.
 //!
 //! ```
 //! use flow_reassembly::{Segment, StreamConfig, StreamReassembler, StreamSink};
@@ -39,7 +40,9 @@
 #![warn(clippy::indexing_slicing)]
 
 mod buffered;
+mod buffers;
 mod driver;
+mod ordered;
 mod queue;
 mod reassembler;
 mod segment;
@@ -47,6 +50,7 @@ mod stream;
 
 pub use self::buffered::{BufferedReassembler, BufferedReassemblerFactory};
 pub use self::driver::{DriverState, FlowDriver, longest_waiting};
+pub use self::ordered::OrderedReassembler;
 pub use self::reassembler::{Reassembler, ReassemblerFactory};
 pub use self::segment::{LastWord, OverlapPolicy, Segment, Standing, StreamConfig, StreamSink};
 pub use self::stream::StreamReassembler;

@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 
-use crate::OverlapPolicy;
+use crate::{OverlapPolicy, buffers};
 
 /// Bytes that arrived before bytes which precede them.
 ///
@@ -79,7 +79,7 @@ const COVERED: usize = 64;
 impl Queued {
     fn new(piece: &Piece<'_>) -> Self {
         let Piece { start, bytes, cut_off, packet } = *piece;
-        Self { start, bytes: bytes.to_vec(), cut: 0, packet, cut_off }
+        Self { start, bytes: buffers::copy(bytes), cut: 0, packet, cut_off }
     }
 
     fn run(&self) -> &[u8] {
@@ -116,6 +116,12 @@ impl Queued {
     fn close_up(&mut self) {
         self.bytes.drain(..self.cut);
         self.cut = 0;
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        buffers::reuse(&mut self.bytes);
     }
 }
 

@@ -1,8 +1,11 @@
+use std::sync::Arc;
+use std::time::Duration;
+
 use flow_core::{
     AnomalyKind, EndReason, FlowSide, FlowTrackerConfig, ReassemblyStats, TcpSideStats, Timestamp,
 };
 
-use crate::{LastWord, Segment, Standing};
+use crate::{LastWord, Segment, Standing, StreamConfig};
 
 /// Takes the segments of one direction of a TCP connection.
 ///
@@ -49,10 +52,15 @@ pub trait Reassembler: Send + 'static {
     /// Payload with the sequence number of its first byte.
     fn segment(&mut self, seq: u32, payload: &[u8]);
 
-    /// The limits of the tracker; called once, before anything else. What the reassembler's maker
-    /// has set goes before them.
-    fn configure(&mut self, config: &FlowTrackerConfig) {
-        let _ = config;
+    /// The configuration of the tracker, and the limits of a stream that it comes to; called once,
+    /// before anything else. What the reassembler's maker has set goes before them.
+    fn configure(&mut self, config: &FlowTrackerConfig, limits: &Arc<StreamConfig>) {
+        let _ = (config, limits);
+    }
+
+    /// The connection is established; its handshake, captured from the start, took as long as this.
+    fn established(&mut self, round_trip: Duration) {
+        let _ = round_trip;
     }
 
     /// A segment with all that is known of it. The default hands payload to
@@ -68,6 +76,19 @@ pub trait Reassembler: Send + 'static {
         if segment.fin {
             self.fin();
         }
+    }
+
+    /// Payload that nothing is to be said of but its sequence number and the number of its packet.
+    /// Whether it was just what comes next and was taken; else it comes again as a segment. Asked
+    /// only while nothing waits ([`is_waiting`](Self::is_waiting)).
+    fn in_order(&mut self, seq: u32, payload: &[u8], packet: u64) -> bool {
+        let _ = (seq, payload, packet);
+        false
+    }
+
+    /// Whether [`progress`](Self::progress) has anything to look at.
+    fn is_waiting(&self) -> bool {
+        true
     }
 
     /// A packet of the flow was handled; `acked` is the highest acknowledgment of this stream by
@@ -131,7 +152,7 @@ pub trait Reassembler: Send + 'static {
         false
     }
 
-    /// Whether [`report`](Self::report) may have something to say.
+    /// Whether something happened since the last [`report`](Self::report).
     fn has_news(&self) -> bool {
         false
     }

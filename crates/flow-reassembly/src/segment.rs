@@ -26,7 +26,8 @@ pub struct StreamConfig {
     /// Rationale: longer than the retransmission timer of a host that has seen a few losses
     /// (RFC 6298: 1 s at first, doubled each time).
     pub hole_timeout: Duration,
-    /// A hole whose bytes were acknowledged is given up after this time at the earliest.
+    /// A hole whose bytes were acknowledged is given up after this time at the earliest, or after
+    /// [two round trips](Self::with_round_trip) if that is less.
     ///
     /// Rationale: where a capture shows acknowledgments before what they acknowledge, as those that
     /// are put together from two taps do, it is by a round trip at most.
@@ -56,6 +57,15 @@ impl StreamConfig {
         stream.max_buffer = config.max_reassembler_buffer.unwrap_or(stream.max_buffer);
         stream.urgent = config.urgent;
         stream
+    }
+
+    /// The same for a connection whose handshake took as long as this: two round trips and 10 ms are
+    /// long enough for bytes that were captured behind their acknowledgment, if `ack_grace` is not
+    /// shorter.
+    #[must_use]
+    pub fn with_round_trip(&self, round_trip: Duration) -> Self {
+        let grace = round_trip.saturating_mul(2).saturating_add(Duration::from_millis(10));
+        Self { ack_grace: self.ack_grace.min(grace), ..self.clone() }
     }
 }
 

@@ -147,6 +147,26 @@ impl StreamReassembler {
         self
     }
 
+    /// Hands on bytes that are just what comes next in a stream of which nothing waits, and says
+    /// whether they were; else they are for [`segment`](Self::segment).
+    #[inline]
+    pub fn in_order(
+        &mut self,
+        seq: u32,
+        bytes: &[u8],
+        packet: u64,
+        sink: &mut impl StreamSink,
+    ) -> bool {
+        let is_next = self.flags & !FRESH == STARTED
+            && self.fin == u64::MAX
+            && seq == self.next_seq
+            && bytes.len() >= TINY as usize;
+        if is_next {
+            self.hand_on(bytes, packet, sink);
+        }
+        is_next
+    }
+
     /// Takes a segment and hands on what it completes.
     #[inline]
     pub fn segment(
@@ -155,14 +175,10 @@ impl StreamReassembler {
         config: &StreamConfig,
         sink: &mut impl StreamSink,
     ) {
-        let plain = self.flags & !FRESH == STARTED
-            && self.fin == u64::MAX
-            && !(segment.syn || segment.fin || segment.urgent.is_some())
-            && segment.standing == Standing::Usual;
-        let whole = segment.payload.len() == segment.len as usize && segment.len >= TINY;
-        if plain && whole && segment.seq == self.next_seq {
-            self.deliver(segment.payload, segment.packet, sink);
-        } else {
+        let plain = !(segment.syn || segment.fin || segment.urgent.is_some())
+            && segment.standing == Standing::Usual
+            && segment.payload.len() == segment.len as usize;
+        if !(plain && self.in_order(segment.seq, segment.payload, segment.packet, sink)) {
             self.segment_slow(segment, config, sink);
         }
     }
@@ -172,6 +188,14 @@ impl StreamReassembler {
     pub fn is_waiting(&self) -> bool {
         self.flags & (QUEUED | HELD | STRAYS) != 0
             || (self.fin != u64::MAX && self.flags & ENDED == 0)
+    }
+
+    /// Whether nothing of it waits, ends or is to be reported, as of nearly all streams at nearly all
+    /// times.
+    #[must_use]
+    #[inline]
+    pub const fn is_plain(&self) -> bool {
+        self.flags & !(STARTED | SKIP) == 0 && self.fin == u64::MAX
     }
 
     /// Looks at what waits, with the highest acknowledgment of this stream so far; to be called
@@ -259,6 +283,10 @@ impl StreamReassembler {
     /// Memory taken by what waits, in bytes.
     #[must_use]
     pub fn buffered_bytes(&self) -> usize {
+        // A stream that lost something once is not asked where it keeps what.
+        if self.flags & (QUEUED | HELD | STRAYS) == 0 {
+            return 0;
+        }
         self.rare.as_ref().map_or(0, |rare| {
             let strays = rare.stray_bytes + rare.strays.len() * size_of::<Stray>();
             rare.queue.charge() + rare.held.iter().map(Held::charge).sum::<usize>() + strays

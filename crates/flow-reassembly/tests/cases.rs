@@ -477,7 +477,7 @@ impl FlowExtractor for Checked {
         Wire.extract(view)
     }
 
-    fn tcp_checksum(&self, view: PacketView<'_>) -> Option<TcpChecksum> {
+    fn tcp_checksum(&self, view: PacketView<'_>, _: &Extracted<u32>) -> Option<TcpChecksum> {
         Some(match view.frame[31] {
             66 => TcpChecksum::Bad,
             67 => TcpChecksum::Offloaded,

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use flow_core::{AnomalyKind, EndReason, FlowSide, FlowTrackerConfig, TcpSideStats, Timestamp};
 use flow_reassembly::{
@@ -120,10 +121,14 @@ where
     P: SessionParser,
     H: Send + Sync + 'static,
 {
-    fn configure(&mut self, config: &FlowTrackerConfig) {
+    fn configure(&mut self, config: &FlowTrackerConfig, _limits: &Arc<StreamConfig>) {
         if let Some(bytes) = config.max_reassembler_buffer {
             self.with(|_, shared| shared.config.max_buffer = bytes);
         }
+    }
+
+    fn established(&mut self, round_trip: Duration) {
+        self.with(|_, shared| shared.config = shared.config.with_round_trip(round_trip));
     }
 
     fn segment(&mut self, seq: u32, payload: &[u8]) {

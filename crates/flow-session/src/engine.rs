@@ -44,6 +44,10 @@ pub struct SessionEngine<E: FlowExtractor, T: ParserSet, S = ()> {
 pub struct SessionState<T: ParserSet, S> {
     slot: Slot<T>,
     closed: bool,
+    /// A stream may have something to look at when an acknowledgment comes.
+    waits: bool,
+    /// How long the handshake took, in microseconds; the longest time there is if it was not captured.
+    round_trip: u32,
     /// What the user keeps.
     pub user: S,
 }
@@ -217,8 +221,10 @@ impl<E: FlowExtractor, T: ParserSet, S> SessionEngine<E, T, S> {
         new_stream: impl FnMut(&E::Key) -> Option<T::Stream> + Send + 'static,
         new_datagram: impl FnMut(&E::Key) -> Option<T::Datagram> + Send + 'static,
     ) -> Self {
-        let state =
-            move |key: &E::Key| SessionState { slot: Slot::Idle, closed: false, user: init(key) };
+        let state = move |key: &E::Key| {
+            let (slot, user) = (Slot::Idle, init(key));
+            SessionState { slot, closed: false, waits: false, round_trip: u32::MAX, user }
+        };
         Self {
             tracker: FlowTracker::with_state(extractor, state),
             sink: Sink {

@@ -45,6 +45,24 @@ impl<P: SessionParser> Session<P> {
         self.streams = policies.map(|policy| StreamReassembler::new().with_overlap_policy(policy));
     }
 
+    /// Takes payload that is just what comes next, as that of nearly all packets is, and says whether
+    /// it was: see [`StreamReassembler::in_order`].
+    #[inline]
+    pub(crate) fn in_order(
+        &mut self,
+        packet: &TrackedPacket<'_>,
+        out: &mut Vec<Parsed<P::Message>>,
+    ) -> bool {
+        let (Some(info), true) = (packet.tcp, packet.is_usual && packet.is_whole()) else {
+            return false;
+        };
+        let mut taken = false;
+        self.with(packet.side, moment_of(packet), out, |stream, feed| {
+            taken = stream.in_order(info.seq, packet.payload, packet.number, feed);
+        });
+        taken
+    }
+
     /// Takes a segment that `side` sent.
     pub fn segment(
         &mut self,
@@ -71,6 +89,20 @@ impl<P: SessionParser> Session<P> {
                 stream.progress(acked, moment.ts, config, feed);
             });
         }
+    }
+
+    /// Whether [`progress`](Self::progress) has anything to look at.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.streams.iter().any(StreamReassembler::is_waiting)
+    }
+
+    /// Whether nothing needs to be done for it but to hand segments on: see
+    /// [`StreamReassembler::is_plain`].
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.streams.iter().all(StreamReassembler::is_plain)
+            && !self.is_unwanted()
+            && !self.parser.is_poisoned()
     }
 
     /// Since when a stream waits for bytes in front of others, if one does.
@@ -192,7 +224,7 @@ impl<P: SessionParser> Session<P> {
         }
     }
 
-    /// Whether [`report`](Self::report) may have something to say.
+    /// Whether something happened since the last [`report`](Self::report).
     #[inline]
     pub fn has_news(&self) -> bool {
         self.streams.iter().any(StreamReassembler::has_news)

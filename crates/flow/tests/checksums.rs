@@ -17,7 +17,8 @@ fn frames(fixture: &str) -> Vec<Vec<u8>> {
 
 fn checksum(frame: &[u8]) -> Option<TcpChecksum> {
     let extractor = AutoDetectEncap::new(FiveTuple::bidirectional());
-    extractor.tcp_checksum(PacketView::new(frame, Timestamp::default()))
+    let view = PacketView::new(frame, Timestamp::default());
+    extractor.tcp_checksum(view, &extractor.extract(view)?)
 }
 
 #[test]

@@ -7,9 +7,9 @@ use flow::extract::{FiveTuple, FiveTupleKey};
 use flow::http::{HttpMessage, HttpParser};
 use flow::tls::TlsMessage;
 use flow::{
-    Context, EndReason, FlowEvent, FlowExtractor, FlowProtocolDriver, FlowSessionDriver, FlowSide,
-    FlowTracker, FlowTrackerConfig, Gap, GapAction, PacketView, ParserSet, PoisonPolicy,
-    ProtocolMessage, SessionEngine, SessionEvent, SessionParser,
+    FlowDriver, FlowEvent, FlowExtractor, FlowProtocolDriver, FlowSessionDriver, FlowSide,
+    FlowTracker, FlowTrackerConfig, Gap, OrderedReassembler, PacketView, ParserSet, PoisonPolicy,
+    ProtocolMessage, ReassemblerFactory, SessionEngine, SessionEvent, StreamSink,
 };
 use flow_benches::{Deaf, Idle};
 use serde_json::{Value, json};
@@ -208,49 +208,69 @@ pub(crate) fn idle(config: FlowTrackerConfig) -> impl Work {
     Drive::new(driver.with_config(config), (), |(), ()| {})
 }
 
-/// The bytes of both streams, in order.
-#[derive(Clone, Debug, Default)]
-struct Streams {
+/// Looks at the bytes of a stream, in order.
+struct Look;
+
+impl StreamSink for Look {
+    fn data(&mut self, _offset: u64, bytes: &[u8], _packet: u64) {
+        black_box(bytes);
+    }
+
+    fn gap(&mut self, gap: Gap) {
+        black_box(gap);
+    }
+
+    fn end(&mut self, _offset: u64) {}
+}
+
+/// Puts all TCP streams in order.
+pub(crate) struct Reassemble<F: ReassemblerFactory<FiveTupleKey>> {
+    driver: FlowDriver<FiveTuple, F>,
+    started: u64,
+    ended: u64,
     delivered: u64,
     missing: u64,
 }
 
-impl SessionParser for Streams {
-    type Message = Self;
-
-    fn feed_initiator(&mut self, bytes: &[u8]) -> Vec<Self> {
-        self.delivered += black_box(bytes).len() as u64;
-        Vec::new()
-    }
-
-    fn feed_responder(&mut self, bytes: &[u8]) -> Vec<Self> {
-        self.feed_initiator(bytes)
-    }
-
-    fn gap(&mut self, _: FlowSide, gap: Gap, _: &mut Context<'_, Self>) -> GapAction {
-        self.missing += gap.len;
-        GapAction::Resume
-    }
-
-    fn close(&mut self, side: FlowSide, _: EndReason, cx: &mut Context<'_, Self>) {
-        if side == FlowSide::Responder {
-            cx.emit(self.clone());
-        }
-    }
-}
-
-impl Found for Streams {
-    fn counts(&self) -> Value {
-        json!({"stream_bytes": self.delivered, "missing_bytes": self.missing})
-    }
-}
-
 pub(crate) fn reassemble(config: FlowTrackerConfig) -> impl Work {
-    let driver = FlowSessionDriver::<_, Streams>::new(FiveTuple::bidirectional());
-    Drive::new(driver.with_config(config), Streams::default(), |sum: &mut Streams, one: Streams| {
-        sum.delivered += one.delivered;
-        sum.missing += one.missing;
-    })
+    let factory = |_: &FiveTupleKey, _: FlowSide| OrderedReassembler::new(Look);
+    let driver = FlowDriver::new(FiveTuple::bidirectional(), factory).with_config(config);
+    let driver = driver.with_packet_events(false);
+    Reassemble { driver, started: 0, ended: 0, delivered: 0, missing: 0 }
+}
+
+impl<F: ReassemblerFactory<FiveTupleKey>> Work for Reassemble<F> {
+    #[inline]
+    fn packet(&mut self, view: PacketView<'_>) {
+        let Self { driver, started, ended, delivered, missing } = self;
+        driver.track(view).for_each(|event| add(&event, [started, ended, delivered, missing]));
+    }
+
+    fn finish(&mut self) -> Value {
+        let Self { driver, started, ended, delivered, missing } = self;
+        driver.finish().for_each(|event| add(&event, [started, ended, delivered, missing]));
+        json!({
+            "started": self.started,
+            "ended": self.ended,
+            "stream_bytes": self.delivered,
+            "missing_bytes": self.missing,
+        })
+    }
+}
+
+#[inline]
+fn add(event: &FlowEvent<FiveTupleKey>, [started, ended, delivered, missing]: [&mut u64; 4]) {
+    match event {
+        FlowEvent::Started { .. } => *started += 1,
+        FlowEvent::Ended { stats, .. } => {
+            *ended += 1;
+            for side in FlowSide::BOTH {
+                *delivered += stats.tcp.side(side).delivered_bytes;
+                *missing += stats.tcp.side(side).total_gap_bytes();
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Messages by kind.

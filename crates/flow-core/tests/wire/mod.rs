@@ -62,6 +62,7 @@ impl FlowExtractor for Wire {
             window: u16::from_le_bytes([header[16], header[17]]),
             urgent: u16::from(header[31]),
             ttl: header[29],
+            header_len: 0,
             options,
         });
         let captured = u32::try_from(view.frame.len() - HEADER).unwrap();

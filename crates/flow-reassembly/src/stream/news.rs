@@ -27,14 +27,10 @@ impl News {
         self.reported |= kind;
         self.reported != known
     }
-
-    fn is_empty(&self) -> bool {
-        self.early == 0 && self.conflicting == 0 && self.gaps == [None; GapReason::ALL.len()]
-    }
 }
 
 impl StreamReassembler {
-    /// Whether [`report`](Self::report) may have something to say.
+    /// Whether something happened since the last [`report`](Self::report).
     #[must_use]
     #[inline]
     pub const fn has_news(&self) -> bool {
@@ -43,7 +39,7 @@ impl StreamReassembler {
 
     /// Reports what was out of the ordinary in what `side` sent: early segments, bytes that came
     /// again with other contents, gaps, holes given up for want of memory. The first of a kind is
-    /// reported at once; what follows in the same tick, altogether in a later one. Without a
+    /// reported at once; what follows in the same tick, with the next of a later one. Without a
     /// `tick`, everything: the stream is over.
     pub fn report(&mut self, side: FlowSide, tick: Option<u64>, mut tell: impl FnMut(AnomalyKind)) {
         self.flags &= !FRESH;
@@ -73,9 +69,6 @@ impl StreamReassembler {
             if let Some(told) = news.gaps.get_mut(index) {
                 *told = None;
             }
-        }
-        if !news.is_empty() {
-            self.flags |= FRESH;
         }
     }
 

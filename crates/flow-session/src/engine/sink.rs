@@ -1,5 +1,7 @@
 //! What the engine does with the packets of a flow.
 
+use std::time::Duration;
+
 use flow_core::{
     AnomalyKind, EndReason, Flow, FlowSide, FlowSink, FlowState, L4Proto, OverflowPolicy,
     Timestamp, TrackedPacket,
@@ -36,11 +38,22 @@ impl<K: Clone, T: ParserSet, S> FlowSink<K, SessionState<T, S>> for Sink<K, T> {
             _ if flow.user.closed => return None,
             Slot::Done => {}
             Slot::Idle if packet.payload_len == 0 && packet.tcp.is_some() => {}
+            // All it could do is to release what waits: the session need not be looked for.
+            Slot::Stream(_) if !flow.user.waits && packet.is_usual && packet.payload_len == 0 => {
+                return None;
+            }
             _ if flow.l4() == Some(L4Proto::Tcp) => return self.stream_packet(flow, packet),
             _ => return self.datagram_packet(flow, packet),
         }
         self.close_if_over(flow);
         None
+    }
+
+    fn established(&mut self, flow: &mut Flow<K, SessionState<T, S>>, ts: Timestamp) {
+        if flow.has_whole_handshake() {
+            let took = ts.saturating_sub(flow.started()).as_micros();
+            flow.user.round_trip = u32::try_from(took).unwrap_or(u32::MAX);
+        }
     }
 
     fn state_change(
@@ -78,44 +91,81 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
         flow: &mut Flow<K, SessionState<T, S>>,
         packet: &TrackedPacket<'_>,
     ) -> Option<EndReason> {
+        if let Slot::Stream(session) = &mut flow.user.slot
+            && !flow.user.waits
+            && session.in_order(packet, &mut self.stream_out)
+        {
+            let has_limit = self.limits.max_reassembler_buffer.is_some();
+            if session.is_plain() && self.stream_out.is_empty() && !has_limit {
+                return None;
+            }
+            return self.settle(flow, packet, 0);
+        }
         let segment = Segment::of(flow, packet);
         let mut own_fin = None;
-        if matches!(flow.user.slot, Slot::Idle) && segment.is_some() {
-            let parser = (self.new_stream)(flow.key())?;
-            let mut session = Box::new(Session::new(parser));
-            if let Some(choose) = &mut self.overlap {
-                session.set_overlap_policies(FlowSide::BOTH.map(|side| choose(flow.key(), side)));
-            }
-            // Either side may have finished before the first payload came.
-            for side in FlowSide::BOTH {
-                match Segment::fin_of(flow, packet, side) {
-                    // Nothing but the payload says where its stream begins.
-                    fin if side == packet.side && flow.stream_start(side).is_none() => {
-                        own_fin = fin;
-                    }
-                    Some(fin) => session.segment(side, &fin, &self.config, &mut self.stream_out),
-                    None => {}
-                }
-            }
-            flow.user.slot = Slot::Stream(session);
+        if segment.is_some() && matches!(flow.user.slot, Slot::Idle) {
+            own_fin = self.begin_session(flow, packet)?;
         }
-        let acked = FlowSide::BOTH.map(|side| flow.acked(side.other()));
-        let moment = moment_of(packet);
         let Slot::Stream(session) = &mut flow.user.slot else { return None };
         let out = &mut self.stream_out;
-        let queued = session.queued_bytes();
+        let queued = if flow.user.waits { session.queued_bytes() } else { 0 };
         if let Some(segment) = &segment {
             session.segment(packet.side, segment, &self.config, out);
             if let Some(fin) = own_fin {
                 session.segment(packet.side, &fin, &self.config, out);
             }
         }
+        self.settle(flow, packet, queued)
+    }
+
+    /// Gives a TCP flow its parser. What this segment's sender finished before, and what can only
+    /// be told to the parser after the segment, is given back.
+    #[cold]
+    fn begin_session<S>(
+        &mut self,
+        flow: &mut Flow<K, SessionState<T, S>>,
+        packet: &TrackedPacket<'_>,
+    ) -> Option<Option<Segment<'static>>> {
+        let parser = (self.new_stream)(flow.key())?;
+        let mut session = Box::new(Session::new(parser));
+        if let Some(choose) = &mut self.overlap {
+            session.set_overlap_policies(FlowSide::BOTH.map(|side| choose(flow.key(), side)));
+        }
+        // Either side may have finished before the first payload came.
+        let mut own_fin = None;
+        for side in FlowSide::BOTH {
+            match Segment::fin_of(flow, packet, side) {
+                // Nothing but the payload says where its stream begins.
+                fin if side == packet.side && flow.stream_start(side).is_none() => {
+                    own_fin = fin;
+                }
+                Some(fin) => session.segment(side, &fin, &self.config, &mut self.stream_out),
+                None => {}
+            }
+        }
+        flow.user.slot = Slot::Stream(session);
+        Some(own_fin)
+    }
+
+    /// Looks at all that a packet may have done to a session whose streams held `queued` bytes
+    /// before.
+    fn settle<S>(
+        &mut self,
+        flow: &mut Flow<K, SessionState<T, S>>,
+        packet: &TrackedPacket<'_>,
+        queued: usize,
+    ) -> Option<EndReason> {
+        let acked = FlowSide::BOTH.map(|side| flow.acked(side.other()));
+        let moment = moment_of(packet);
+        let round_trip = Duration::from_micros(flow.user.round_trip.into());
+        let config = &self.config.with_round_trip(round_trip);
+        let Slot::Stream(session) = &mut flow.user.slot else { return None };
         for (side, acked) in FlowSide::BOTH.into_iter().zip(acked) {
-            session.progress(side, acked, moment, &self.config, out);
+            session.progress(side, acked, moment, config, &mut self.stream_out);
         }
         self.queued = self.queued + session.queued_bytes() - queued;
+        flow.user.waits = session.is_waiting();
         let (over, unwanted) = (session.is_ended(), session.is_unwanted());
-        let has_news = session.has_news();
         let poison = parse_error(session.poison());
         // A stream that slides gives up its oldest hole by itself; a parser cannot.
         let (memory, policy) = (self.limits.max_reassembler_buffer, self.limits.overflow_policy);
@@ -125,7 +175,7 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
             let bytes = session.buffered_bytes() as u64;
             AnomalyKind::BufferOverflow { side: packet.side, bytes, policy }
         });
-        if has_news {
+        if session.has_news() {
             self.report(flow, Some(self.limits.tick(packet.ts)), packet.ts);
         }
         self.flush(flow, moment);
@@ -284,7 +334,7 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
     ) {
         let mut kinds = Vec::new();
         if let Slot::Stream(session) = &mut flow.user.slot
-            && session.has_news()
+            && (tick.is_none() || session.has_news())
         {
             session.report(tick, |kind| kinds.push(kind));
         }
@@ -308,6 +358,9 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
 
     /// Turns what the parsers put out into events.
     fn flush<S>(&mut self, flow: &Flow<K, SessionState<T, S>>, moment: Moment) {
+        if self.stream_out.is_empty() && self.datagram_out.is_empty() {
+            return;
+        }
         let (key, id, Moment { ts, packet }) = (flow.key(), flow.id(), moment);
         let streams = self.stream_out.drain(..).map(|p| p.map(T::stream_message));
         let datagrams = self.datagram_out.drain(..).map(|p| p.map(T::datagram_message));
