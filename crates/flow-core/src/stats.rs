@@ -155,10 +155,10 @@ pub struct TcpSideStats {
     /// Retransmitted segments whose bytes the other side had acknowledged before.
     pub spurious_segments: u64,
     /// Repeated segments that were captured twice rather than sent twice: the last one sent, with
-    /// its very timestamp (RFC 7323). Known only where both sides use timestamps; for others there
-    /// is [`Dedup`](crate::Dedup).
+    /// its very timestamp (RFC 7323). Known only where both sides use timestamps and nothing in
+    /// front of it is outstanding; for others there is [`Dedup`](crate::Dedup).
     pub duplicate_segments: u64,
-    /// Segments with less payload than 8 bytes.
+    /// Segments with less payload than 4 bytes.
     pub tiny_segments: u64,
     /// Most bytes that a segment was ahead of those expected next.
     pub max_reorder_distance: u64,
@@ -174,7 +174,7 @@ pub struct TcpSideStats {
     pub beyond_fin_bytes: u64,
     /// Captured bytes that were not handed on, because their parser wanted no more of this side or
     /// because the other side did not take the data of a SYN. Not counted any more once a parser
-    /// that wants neither side was let go. Holes among unwanted bytes are not followed.
+    /// that wants neither side was let go.
     pub undelivered_bytes: u64,
     /// Payload bytes that the snap length cut off.
     pub truncated_bytes: u64,

@@ -212,7 +212,7 @@ impl StreamReassembler {
             self.settle_strays(&like, config, sink);
         }
         if let (true, Some(acked)) = (self.flags & HELD != 0, acked) {
-            self.settle_held(acked, sink);
+            self.settle_held(acked, config, sink);
         }
         let acked = acked.map_or(0, |acked| self.offset_of(acked).max(0).cast_unsigned());
         self.check_hole(acked, ts, config, sink);
@@ -236,7 +236,7 @@ impl StreamReassembler {
         }
         self.begin_at(start);
         if self.flags & HELD != 0 {
-            self.settle_held(acked, sink);
+            self.settle_held(acked, config, sink);
             self.settle_held_at_end(sink);
         }
         let acked = self.offset_of(acked).max(0).cast_unsigned();
@@ -306,6 +306,7 @@ impl StreamReassembler {
             rare.strays.clear();
             self.count_strays();
         }
+        self.drop_held();
         while self.flags & QUEUED != 0 {
             self.give_up_until(self.queue_start(), GapReason::Budget, sink);
         }
@@ -356,6 +357,9 @@ impl StreamReassembler {
         }
         if segment.syn || self.is_held_probe(seq, segment) {
             self.hold(seq, segment, config);
+            if segment.fin && !segment.syn {
+                self.end_at(self.offset_of(seq).saturating_add(i64::from(segment.len)));
+            }
             return;
         }
         if self.flags & HELD != 0 {
@@ -377,8 +381,12 @@ impl StreamReassembler {
             self.pass_lost(if segment.fin { u64::MAX } else { start }, sink);
         }
         if len > 0 {
+            let cut_off = len - (payload.len() as u64).min(len);
+            if cut_off > 0 {
+                self.rare.get_or_insert_default().stats.truncated_bytes += cut_off;
+            }
             if self.flags & SKIP != 0 {
-                self.pass_over(start, len, payload.len() as u64, sink);
+                self.pass_over(start, len, len - cut_off, sink);
             } else {
                 let policy = self.overlap.unwrap_or(config.overlap);
                 self.accept(start, payload, len, segment, policy, sink);
@@ -435,9 +443,7 @@ impl StreamReassembler {
         if again > 0 {
             rare.stats.retransmitted_bytes += again;
             rare.stats.retransmitted_segments += 1;
-            let end = segment.seq.wrapping_add(segment.len);
-            let is_acked = segment.acked.is_some_and(|acked| !seq_before(acked, end));
-            rare.stats.spurious_segments += u64::from(is_acked);
+            rare.stats.spurious_segments += u64::from(is_acked(segment));
         }
         let cut = usize::try_from(before).unwrap_or(usize::MAX).min(payload.len());
         (self.next, payload.get(cut..).unwrap_or_default(), len - before)
@@ -470,10 +476,14 @@ impl StreamReassembler {
     fn drop_behind(&mut self, fin: u64) {
         let Some(rare) = &mut self.rare else { return };
         rare.stats.beyond_fin_bytes += rare.queue.truncate(fin);
+        let mut behind = 0;
         rare.unwanted.retain_mut(|range| {
+            behind += range.1 - range.1.min(fin).max(range.0);
             range.1 = range.1.min(fin);
             range.0 < range.1
         });
+        rare.stats.beyond_fin_bytes += behind;
+        rare.stats.undelivered_bytes = rare.stats.undelivered_bytes.saturating_sub(behind);
         if rare.waiting() == 0 {
             self.flags &= !QUEUED;
         }
@@ -491,9 +501,6 @@ impl StreamReassembler {
         sink: &mut impl StreamSink,
     ) {
         let cut_off = len - (payload.len() as u64).min(len);
-        if cut_off > 0 {
-            self.rare.get_or_insert_default().stats.truncated_bytes += cut_off;
-        }
         if start == self.next && self.flags & QUEUED == 0 {
             if !payload.is_empty() {
                 self.deliver(payload, segment.packet, sink);
@@ -501,13 +508,16 @@ impl StreamReassembler {
             self.lose(cut_off, sink);
         } else {
             let piece = Piece { start, bytes: payload, cut_off, packet: segment.packet };
-            self.queue(piece, policy);
+            let is_acked = is_acked(segment);
+            if self.queue(piece, policy) && is_acked {
+                self.rare.get_or_insert_default().stats.spurious_segments += 1;
+            }
             self.drain(sink);
         }
     }
 
-    /// Keeps bytes for later.
-    fn queue(&mut self, piece: Piece<'_>, policy: OverlapPolicy) {
+    /// Keeps bytes for later. Whether some of them were there.
+    fn queue(&mut self, piece: Piece<'_>, policy: OverlapPolicy) -> bool {
         if piece.start > self.next {
             self.note_early(piece.start - self.next);
         }
@@ -527,6 +537,7 @@ impl StreamReassembler {
         if overlap.conflicting > 0 {
             self.note_conflict(overlap.conflicting);
         }
+        overlap.repeated > 0
     }
 
     /// Hands on what is queued and in order now.
@@ -582,6 +593,12 @@ impl StreamReassembler {
         debug_assert!(self.queue_start() > self.next);
         debug_assert_eq!(self.queue_start() == u64::MAX, self.flags & QUEUED == 0);
     }
+}
+
+/// Whether the other side had acknowledged the segment before it came.
+fn is_acked(segment: &Segment<'_>) -> bool {
+    let end = segment.seq.wrapping_add(segment.len);
+    segment.acked.is_some_and(|acked| !seq_before(acked, end))
 }
 
 /// A distance on the circle of sequence numbers.

@@ -101,9 +101,10 @@ fn b13_repeated_probes() {
 }
 
 #[test]
-fn b13_what_follows_a_probe_says_that_it_was_taken() {
-    probed("> PA 5 0 B\n> FA 6 0", "AAAAAB.");
-    probed("> PA 5 0 B\n> PA 6 0 CC\n> FA 8 0", "AAAAABCC.");
+fn b13_what_follows_a_probe_does_not_say_that_it_was_taken() {
+    probed("> PA 5 0 B\n> FA 6 0", "AAAAA[1 end].");
+    probed("> PA 5 0 B\n> PA 6 0 CC\n> FA 8 0", "AAAAA[1 end]CC.");
+    probed("> PA 5 0 B\n> PA 6 0 CC\n> FA 8 0\n< A 0 9", "AAAAABCC.");
 }
 
 #[test]

@@ -75,9 +75,8 @@ impl Judge<'_> {
         let odd = Oddities::of(SegmentOddity::SynData, self.len > 0);
         if mine.has(SYN) && mine.isn == self.info.seq {
             self.open_again();
-            self.acknowledge();
             // After a SYN of its own without ACK this is the second half of a simultaneous open.
-            let notes = Notes::SYN_RETRANSMISSION.when(mine.has(ACKED));
+            let notes = self.acknowledge().and(Notes::SYN_RETRANSMISSION.when(mine.has(ACKED)));
             return Outcome { notes, odd, ..Outcome::accept(state) };
         }
         let acks_syn = peer.has(SYN) && peer.has_sent_all_of(self.info.ack);
@@ -88,9 +87,9 @@ impl Judge<'_> {
             FlowState::Active => {
                 self.open();
                 self.peer_began_at(self.info.ack.wrapping_sub(1), SYN | SENT | SYN_INFERRED);
-                self.acknowledge();
+                let notes = self.acknowledge();
                 let flip = Oddities::of(SegmentOddity::RoleFlip, true);
-                Outcome::accept(FlowState::SynReceived).with(odd).with(flip)
+                Outcome { notes, ..Outcome::accept(FlowState::SynReceived) }.with(odd).with(flip)
             }
             // A forged reset in front of the SYN-ACK is refuted by it.
             FlowState::SynSent | FlowState::SynReceived | FlowState::Reset
@@ -104,21 +103,21 @@ impl Judge<'_> {
                 self.settle(self.side.other());
                 self.tcp.ends.iter_mut().for_each(|end| end.flags &= !RESET);
                 self.open();
-                self.acknowledge();
-                Outcome::accept(FlowState::SynReceived).with(odd)
+                let notes = self.acknowledge();
+                Outcome { notes, ..Outcome::accept(FlowState::SynReceived) }.with(odd)
             }
             FlowState::SynSent if !mine.has(SYN) => Outcome::reject(RejectReason::BadAck, state),
             _ if acks_syn && self.was_overtaken() => {
                 self.open();
-                self.acknowledge();
-                Outcome::accept(state).with(odd)
+                let notes = self.acknowledge();
+                Outcome { notes, ..Outcome::accept(state) }.with(odd)
             }
             // Nothing that this side sent before was acknowledged: it was made up.
             _ if acks_syn && !mine.has(SYN) && !peer.has(ACKED) && !state.is_terminal() => {
                 *self.tcp.end_mut(self.side) = End { flags: ANEW, ..End::default() };
                 self.open();
-                self.acknowledge();
-                Outcome::accept(FlowState::SynReceived).with(odd)
+                let notes = self.acknowledge();
+                Outcome { notes, ..Outcome::accept(FlowState::SynReceived) }.with(odd)
             }
             // A second SYN-ACK with another number: the client's ACK will say which one it was.
             FlowState::SynReceived => {
@@ -245,7 +244,7 @@ impl Judge<'_> {
             Err(reason) => return Outcome::reject(reason, state),
         };
         let counts = len > 0 || info.flags.contains(TcpFlags::FIN);
-        if counts && self.is_wild_between_known_sides() {
+        if counts && self.is_wild_between_known_sides() && self.taken_up_candidate().is_none() {
             return Outcome::reject(RejectReason::BadAck, state);
         }
         self.settle_candidate();
@@ -421,7 +420,8 @@ impl Judge<'_> {
         let behind = expected.wrapping_sub(info.seq);
         let window = if peer.window == 0 { ASSUMED_WINDOW } else { peer.window.max(LEAST_WINDOW) };
         let end = self.tcp.end_mut(self.side);
-        if behind <= OLDEST || ahead <= window {
+        let oldest = if mine.is_confirmed(&peer) { OLDEST } else { LEAST_WINDOW };
+        if behind <= oldest || ahead <= window {
             let anew = len > 0 && mine.has(ANEW);
             end.flags &= if anew { !ANEW } else { !0 };
             return Ok(anew.then_some(Resync::Anew));
@@ -429,8 +429,12 @@ impl Judge<'_> {
         // Where the other side is, this one must be, too. If that was never heard, a second segment
         // vouches for the first.
         let is_vouched_for = match peer.has(ACKED) {
-            true => near(info.seq, peer.acked),
-            false => self.stray(self.side).is_some_and(|stray| near(info.seq, stray)),
+            true => near(info.seq, peer.acked) && !near(mine.next, peer.acked),
+            // Not by being captured twice.
+            false => self.stray(self.side).is_some_and(|stray| {
+                let is_same = self.stray_from() == info.seq && stray == info.seq.wrapping_add(len);
+                near(info.seq, stray) && !is_same
+            }),
         };
         let end = self.tcp.end_mut(self.side);
         if is_vouched_for {
@@ -442,6 +446,7 @@ impl Judge<'_> {
         end.flags |= STRAY;
         let rumours = &mut self.details.get_or_insert_default().rumours;
         rumours.stray[self.side.index()] = info.seq.wrapping_add(len);
+        rumours.stray_from[self.side.index()] = info.seq;
         Err(if is_fin { RejectReason::FinBadSeq } else { RejectReason::OutOfWindow })
     }
 
@@ -449,6 +454,11 @@ impl Judge<'_> {
     fn stray(&self, side: FlowSide) -> Option<u32> {
         let rumours = self.details.as_ref().map(|details| &details.rumours);
         rumours.filter(|_| self.tcp.end(side).has(STRAY)).map(|known| known.stray[side.index()])
+    }
+
+    fn stray_from(&self) -> u32 {
+        let rumours = self.details.as_ref().map(|details| &details.rumours);
+        rumours.map_or(0, |known| known.stray_from[self.side.index()])
     }
 
     /// Takes down a repeated SYN or SYN-ACK. In a connection that is open a host answers it with a
@@ -536,8 +546,12 @@ impl Judge<'_> {
     fn acknowledge(&mut self) -> Notes {
         let (peer, info, wild) = (self.peer(), self.info, self.acks_beyond_window());
         let mine = self.tcp.end_mut(self.side);
-        let closes = info.window == 0 && !mine.has(ZERO_WINDOW);
-        mine.flags = (mine.flags & !ZERO_WINDOW) | if info.window == 0 { ZERO_WINDOW } else { 0 };
+        let is_latest = !mine.has(ACKED) || !seq_before(info.ack, mine.acked);
+        let closes = is_latest && info.window == 0 && !mine.has(ZERO_WINDOW);
+        if is_latest {
+            let closed = if info.window == 0 { ZERO_WINDOW } else { 0 };
+            mine.flags = (mine.flags & !ZERO_WINDOW) | closed;
+        }
         mine.window = mine.window.max(mine.scaled(info, &peer));
         let unseen = match peer.has(SENT) {
             true => seq_before(peer.next, info.ack),

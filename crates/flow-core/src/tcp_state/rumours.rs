@@ -6,8 +6,9 @@ pub(crate) struct Rumours {
     /// other side takes one up. An end that has some is flagged `CANDIDATE`.
     pub(super) candidates: [Candidates; 2],
     /// Where an end would go on if a segment out of any window were to be believed; valid with
-    /// `STRAY`.
+    /// `STRAY`; where that segment began.
     pub(super) stray: [u32; 2],
+    pub(super) stray_from: [u32; 2],
     /// Where FINs were that have data behind them.
     pub(super) fin: [Option<u32>; 2],
 }

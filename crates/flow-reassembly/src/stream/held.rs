@@ -1,6 +1,6 @@
 //! Bytes that wait for somebody's word: data of a SYN, window probes, segments outside of any window.
 
-use flow_core::{GapReason, Resync};
+use flow_core::{GapReason, Resync, seq_before};
 
 use super::{ENDED, HELD, LOST, QUEUED, SKIP, STARTED, STRAYS, StreamReassembler};
 use crate::queue::{Queue, slice};
@@ -70,6 +70,11 @@ impl Stray {
         (1..=STRAY_SPAN).contains(&seq.wrapping_sub(self.seq))
     }
 
+    /// Whether it begins at `seq` or behind it, within the least of windows.
+    fn is_next_to(&self, seq: u32) -> bool {
+        self.seq.wrapping_sub(seq) <= u16::MAX.into()
+    }
+
     fn is_near(&self, seq: u32) -> bool {
         self.is_just_before(seq) || seq.wrapping_sub(self.seq).wrapping_neg() <= STRAY_SPAN
     }
@@ -103,7 +108,8 @@ impl StreamReassembler {
         }
         let captured = u32::try_from(segment.payload.len()).unwrap_or(u32::MAX).min(segment.len);
         let cut_off = segment.len - captured;
-        rare.stats.truncated_bytes += u64::from(cut_off);
+        // Of a probe, when it is taken.
+        rare.stats.truncated_bytes += if is_probe { 0 } else { cut_off.into() };
         if segment.payload.len() > config.max_buffer {
             // If it was taken, the acknowledgment makes a hole of it.
             rare.stats.undelivered_bytes += u64::from(captured);
@@ -121,17 +127,26 @@ impl StreamReassembler {
     /// Whether the segment is a window probe that nobody has taken so far.
     pub(super) fn is_held_probe(&self, seq: u32, segment: &Segment<'_>) -> bool {
         segment.standing == Standing::WindowProbe
-            && seq == self.next_seq
-            && self.flags & (QUEUED | SKIP) == 0
+            && !seq_before(seq, self.next_seq)
+            && self.flags & SKIP == 0
     }
 
     /// The other side has acknowledged up to here, which may say something of what is held.
-    pub(super) fn settle_held(&mut self, acked: u32, sink: &mut impl StreamSink) {
+    pub(super) fn settle_held(
+        &mut self,
+        acked: u32,
+        config: &StreamConfig,
+        sink: &mut impl StreamSink,
+    ) {
         let held = self.rare.as_ref().map(|rare| rare.held.as_slice()).unwrap_or_default();
-        let ahead = acked.wrapping_sub(self.next_seq).cast_signed();
-        if held.iter().any(|held| held.is_probe) {
-            if ahead > 0 {
-                self.release_held(u64::MAX, sink);
+        if let Some(probe) = held.first().filter(|held| held.is_probe) {
+            if seq_before(probe.seq, acked) {
+                let probe = self.take_held().pop();
+                let Some(Held { seq, bytes, packet, cut_off, .. }) = probe else { return };
+                let plain = Segment::plain(seq, &bytes);
+                let len = plain.len + cut_off;
+                let segment = Segment { packet, len, acked: Some(acked), ..plain };
+                self.segment_slow(&segment, config, sink);
             }
             return;
         }
@@ -143,13 +158,41 @@ impl StreamReassembler {
         }
     }
 
-    /// Data behind what is held says that it was taken, data in its place that it was not.
+    /// Where the data of a SYN lies, if the first byte of the stream is its first one.
+    pub(super) fn held_extent(&self) -> Option<(u64, u64)> {
+        let held = self.rare.as_ref()?.held.iter();
+        let mut ours = held.filter(|held| held.seq == self.next_seq && !held.is_probe);
+        ours.next_back().map(|held| (self.next, self.next + held.len() as u64))
+    }
+
+    fn take_held(&mut self) -> Vec<Held> {
+        self.flags &= !HELD;
+        self.rare.as_mut().map(|rare| std::mem::take(&mut rare.held)).unwrap_or_default()
+    }
+
+    /// Nothing of what is held was taken.
+    pub(super) fn drop_held(&mut self) {
+        let dropped: usize = self.take_held().iter().map(Held::len).sum();
+        if let Some(rare) = &mut self.rare {
+            rare.stats.undelivered_bytes += dropped as u64;
+        }
+    }
+
+    /// Data behind that of a SYN says that it was taken, data in its place that it was not. In place
+    /// of a probe comes what is sent once there is room.
     pub(super) fn settle_held_by(
         &mut self,
         seq: u32,
         segment: &Segment<'_>,
         sink: &mut impl StreamSink,
     ) {
+        let held = self.rare.as_ref().map(|rare| rare.held.as_slice()).unwrap_or_default();
+        if let Some(probe) = held.first().filter(|held| held.is_probe) {
+            if probe.seq.wrapping_sub(seq) < segment.len {
+                self.drop_held();
+            }
+            return;
+        }
         self.begin_at(segment.start);
         let taken = seq.wrapping_sub(self.next_seq).cast_signed().max(0);
         self.release_held(taken.unsigned_abs().into(), sink);
@@ -167,16 +210,17 @@ impl StreamReassembler {
     pub(super) fn settle_held_at_end(&mut self, sink: &mut impl StreamSink) {
         if self.flags & HELD != 0 {
             let held = self.rare.as_ref().map(|rare| rare.held.as_slice()).unwrap_or_default();
-            let is_probe = held.iter().any(|held| held.is_probe);
-            self.release_held(if is_probe { 0 } else { u64::MAX }, sink);
+            if held.iter().any(|held| held.is_probe) {
+                self.drop_held();
+            } else {
+                self.release_held(u64::MAX, sink);
+            }
         }
     }
 
     /// So many bytes from `next` on, of those that are held, were taken.
     fn release_held(&mut self, taken: u64, sink: &mut impl StreamSink) {
-        self.flags &= !HELD;
-        let Some(rare) = &mut self.rare else { return };
-        let all = std::mem::take(&mut rare.held);
+        let all = self.take_held();
         let ours = all.iter().rposition(|held| held.seq == self.next_seq);
         for (at, held) in all.into_iter().enumerate() {
             let room = taken.min(self.fin.saturating_sub(self.next));
@@ -260,9 +304,13 @@ impl StreamReassembler {
                 && ahead < 1 << 31
                 && stray.seq.wrapping_sub(next_seq) < ahead
         };
+        // What lies far behind the acknowledged is still in doubt.
+        let is_ours = |stray: &Stray| match resync {
+            Some(_) => stray.is_near(seq) || is_between(stray),
+            None => stray.is_just_before(seq) || stray.is_next_to(seq) || is_between(stray),
+        };
         let strays = self.rare.as_mut().map(|rare| std::mem::take(&mut rare.strays));
-        let (mut taken, left): (Vec<_>, Vec<_>) =
-            strays.into_iter().flatten().partition(|s| s.is_near(seq) || is_between(s));
+        let (mut taken, left): (Vec<_>, Vec<_>) = strays.into_iter().flatten().partition(is_ours);
         if let Some(rare) = &mut self.rare {
             rare.strays = left.into();
         }
@@ -273,8 +321,10 @@ impl StreamReassembler {
             let first = taken.first().filter(|stray| stray.is_just_before(seq));
             self.resync(first.map_or(seq, |stray| stray.seq), Resync::Anew, sink);
         }
+        let is_behind = |stray: &Stray| stray.seq.wrapping_sub(seq).cast_signed() > 0;
+        let (behind, before): (Vec<_>, Vec<_>) = taken.into_iter().partition(is_behind);
         let reason = if resync.is_some() { GapReason::Resync } else { GapReason::Acked };
-        for stray in &taken {
+        for stray in &before {
             // No reordering leads so far ahead.
             let start = u64::try_from(self.offset_of(stray.seq)).unwrap_or(0);
             if self.flags & STARTED != 0 && start > self.next + u64::from(STRAY_SPAN) {
@@ -284,6 +334,9 @@ impl StreamReassembler {
         }
         if resync == Some(Resync::AfterGap) {
             self.resync(seq, Resync::AfterGap, sink);
+        }
+        for stray in &behind {
+            self.segment_slow(&stray.segment(like), config, sink);
         }
     }
 
@@ -309,7 +362,8 @@ impl StreamReassembler {
                 self.give_up_until(start.min(self.fin), GapReason::Resync, sink);
             }
             // It is there already.
-            (Ok(start), Resync::Anew) if start == self.next => {}
+            (Ok(start), Resync::Anew)
+                if self.next.abs_diff(start) <= u64::from(STRAY_SPAN) && self.next > 0 => {}
             _ => {
                 if let Some(rare) = &mut self.rare {
                     rare.stats.undelivered_bytes += rare.queue.bytes();

@@ -1,7 +1,6 @@
 //! Bytes that nobody wants: counted as exactly as others, and not kept.
 
-use super::held::Held;
-use super::{HELD, LOST, QUEUED, SKIP, StreamReassembler};
+use super::{LOST, QUEUED, SKIP, StreamReassembler};
 use crate::StreamSink;
 use crate::queue::Queue;
 
@@ -9,18 +8,21 @@ impl StreamReassembler {
     /// From now on the bytes are counted only, and nothing is kept or handed on.
     pub fn skip(&mut self) {
         self.flags |= SKIP;
-        self.flags &= !(HELD | LOST);
+        self.flags &= !LOST;
+        let held = self.held_extent();
+        self.drop_held();
         if let Some(rare) = &mut self.rare {
-            let held = std::mem::take(&mut rare.held);
-            let held: usize = held.iter().map(Held::len).sum();
-            rare.stats.undelivered_bytes += rare.queue.bytes() + held as u64;
-            for (start, end) in rare.queue.extents() {
+            rare.stats.undelivered_bytes += rare.queue.bytes();
+            for (start, end) in rare.queue.extents().chain(held) {
                 insert(&mut rare.unwanted, start, end);
             }
             rare.queue = Queue::default();
             rare.strays.clear();
             self.count_strays();
+            self.drain_unwanted();
         }
+        let waits = self.rare.as_ref().is_some_and(|rare| rare.waiting() > 0);
+        self.flags = (self.flags & !QUEUED) | if waits { QUEUED } else { 0 };
     }
 
     /// Counts bytes from offset `start >= next` on, of which `captured` of `len` are there.
