@@ -75,6 +75,21 @@ fn dns_log() {
 }
 
 #[test]
+fn tcp_streams() {
+    check("tcp_streams");
+}
+
+#[test]
+fn tcp_buffers() {
+    check("tcp_buffers");
+}
+
+#[test]
+fn tcp_segments() {
+    check("tcp_segments");
+}
+
+#[test]
 fn line_protocol() {
     check("line_protocol");
 }

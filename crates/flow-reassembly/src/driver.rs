@@ -17,6 +17,50 @@ use crate::{
 /// Events are those of [`FlowTracker`]; the bytes go to the reassemblers. The order of calls is
 /// that of [`FlowTracker`] too: [`track`](Self::track) for every packet, then
 /// [`finish`](Self::finish).
+///
+/// ```
+/// use flow_core::{FlowEvent, FlowExtractor, FlowSide, OverflowPolicy, PacketView};
+/// use flow_reassembly::{BufferedReassemblerFactory, FlowDriver};
+///
+/// /// The length of everything that was sent over TCP.
+/// fn measure<'a, E: FlowExtractor>(
+///     extractor: E,
+///     packets: impl IntoIterator<Item = PacketView<'a>>,
+/// ) -> usize {
+///     let factory = BufferedReassemblerFactory::default()
+///         .with_max_buffer(1_000_000)
+///         .with_overflow_policy(OverflowPolicy::DropFlow);
+///     let mut driver = FlowDriver::new(extractor, factory).with_emit_anomalies(true);
+///     let mut sum = 0;
+///     for packet in packets {
+///         let events: Vec<_> = driver.track(packet).collect();
+///         for event in events {
+///             match event {
+///                 FlowEvent::Packet { key, side, .. } => sum += driver.drain_buffer(&key, side).len(),
+///                 FlowEvent::Anomaly { kind, .. } => eprintln!("{kind}"),
+///                 _ => {}
+///             }
+///         }
+///     }
+///     // What the last packets of flows that go on would show.
+///     for (_key, stats) in driver.snapshot_flow_stats() {
+///         assert!(stats.tcp.initiator.delivered_bytes <= stats.payload_bytes_initiator);
+///     }
+///     driver.finish().for_each(drop);
+///     // Bytes behind holes that were never filled.
+///     for (_key, _side, stream) in driver.ended() {
+///         sum += stream.take().len();
+///     }
+///     sum
+/// }
+/// # use flow_core::{Extracted, Timestamp};
+/// # struct Nothing;
+/// # impl FlowExtractor for Nothing {
+/// #     type Key = u8;
+/// #     fn extract(&self, _: PacketView<'_>) -> Option<Extracted<u8>> { None }
+/// # }
+/// # assert_eq!(measure(Nothing, [PacketView::new(&[], Timestamp::default())]), 0);
+/// ```
 pub struct FlowDriver<E, F, S = ()>
 where
     E: FlowExtractor,
