@@ -285,7 +285,7 @@ impl<E: FlowExtractor, S> Engine<E, S> {
         self.handle_rest(arrival, hash, slot, &found, sink);
     }
 
-    #[inline(never)]
+    #[inline]
     fn tcp_checksum(
         &self,
         arrival: &Arrival<'_>,

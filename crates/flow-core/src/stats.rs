@@ -216,40 +216,24 @@ pub struct TcpSideStats {
 impl TcpSideStats {
     /// Adds what somebody else counted.
     pub fn add(&mut self, other: &Self) {
-        let pairs = [
-            (&mut self.delivered_bytes, other.delivered_bytes),
-            (&mut self.retransmitted_segments, other.retransmitted_segments),
-            (&mut self.retransmitted_bytes, other.retransmitted_bytes),
-            (&mut self.out_of_order_segments, other.out_of_order_segments),
-            (&mut self.conflicting_bytes, other.conflicting_bytes),
-            (&mut self.conflicting_segments, other.conflicting_segments),
-            (&mut self.overlap_bytes, other.overlap_bytes),
-            (&mut self.spurious_segments, other.spurious_segments),
-            (&mut self.duplicate_segments, other.duplicate_segments),
-            (&mut self.tiny_segments, other.tiny_segments),
-            (&mut self.zero_windows, other.zero_windows),
-            (&mut self.window_probes, other.window_probes),
-            (&mut self.duplicate_acks, other.duplicate_acks),
-            (&mut self.offloaded_checksums, other.offloaded_checksums),
-            (&mut self.late_bytes, other.late_bytes),
-            (&mut self.before_start_bytes, other.before_start_bytes),
-            (&mut self.beyond_fin_bytes, other.beyond_fin_bytes),
-            (&mut self.undelivered_bytes, other.undelivered_bytes),
-            (&mut self.truncated_bytes, other.truncated_bytes),
-            (&mut self.urgent_bytes, other.urgent_bytes),
-            (&mut self.keep_alives, other.keep_alives),
-            (&mut self.syn_retransmissions, other.syn_retransmissions),
-            (&mut self.resyncs, other.resyncs),
-            (&mut self.acks_unseen, other.acks_unseen),
-        ];
-        let gaps = self.gaps.iter_mut().zip(other.gaps);
-        let gap_bytes = self.gap_bytes.iter_mut().zip(other.gap_bytes);
-        let rejected = self.rejected_segments.iter_mut().zip(other.rejected_segments);
-        let odd = self.odd_segments.iter_mut().zip(other.odd_segments);
-        let all = pairs.into_iter().chain(gaps).chain(gap_bytes).chain(rejected).chain(odd);
-        for (mine, theirs) in all {
-            *mine = mine.saturating_add(theirs);
+        // PERF: field by field, as every stream that ends comes here: an iterator over references to
+        // them takes five times as many instructions.
+        macro_rules! add {
+            ($($field:ident)*) => {
+                $(self.$field = self.$field.saturating_add(other.$field);)*
+            };
         }
+        add! {
+            delivered_bytes retransmitted_segments retransmitted_bytes out_of_order_segments
+            conflicting_bytes conflicting_segments overlap_bytes spurious_segments
+            duplicate_segments tiny_segments zero_windows window_probes duplicate_acks
+            offloaded_checksums late_bytes before_start_bytes beyond_fin_bytes undelivered_bytes
+            truncated_bytes urgent_bytes keep_alives syn_retransmissions resyncs acks_unseen
+        }
+        add_each(&mut self.gaps, &other.gaps);
+        add_each(&mut self.gap_bytes, &other.gap_bytes);
+        add_each(&mut self.rejected_segments, &other.rejected_segments);
+        add_each(&mut self.odd_segments, &other.odd_segments);
         self.max_reorder_distance = self.max_reorder_distance.max(other.max_reorder_distance);
         self.max_ttl = self.max_ttl.max(other.max_ttl);
         self.min_ttl = match (self.min_ttl, other.min_ttl) {
@@ -272,6 +256,10 @@ impl TcpSideStats {
     pub fn total_gap_bytes(&self) -> u64 {
         self.gap_bytes.iter().fold(0, |sum, &bytes| sum.saturating_add(bytes))
     }
+}
+
+fn add_each<const N: usize>(to: &mut [u64; N], other: &[u64; N]) {
+    to.iter_mut().zip(other).for_each(|(mine, theirs)| *mine = mine.saturating_add(*theirs));
 }
 
 /// What a tracker counted of all packets and flows.

@@ -181,6 +181,13 @@ impl Queue {
     /// Fills the holes that `new` covers. What is there keeps its place, and its bytes unless they
     /// are to be `replaced`.
     fn insert_between(&mut self, new: Piece<'_>, replaced: bool) -> Overlap {
+        if self.end() <= new.start {
+            // Behind all others, as nearly every one is.
+            if !new.bytes.is_empty() && !self.append(self.segments.len(), &new) {
+                self.put(self.segments.len(), Queued::new(&new));
+            }
+            return Overlap::default();
+        }
         let i = self.segments.partition_point(|segment| segment.end() <= new.start);
         let is_covered = |there: &Queued| there.end() <= new.end();
         if self.segments.get(i + COVERED).is_some_and(is_covered) {
@@ -308,7 +315,11 @@ impl Queue {
     /// Puts one that overlaps nothing in front of segment `i`.
     fn put(&mut self, i: usize, segment: Queued) {
         self.charge += segment.charge();
-        self.segments.insert(i, segment);
+        if i == self.segments.len() {
+            self.segments.push_back(segment);
+        } else {
+            self.segments.insert(i, segment);
+        }
     }
 
     /// Takes the first segment if it begins at or before `next`.

@@ -107,6 +107,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         programs: &[
             ours("idle"),
             ours("reassemble"),
+            ours("unverified"),
             peer("lens", "reassemble", "reassemble"),
             peer("fs22", "reassemble", "reassemble"),
             peer("fs22", "reassemble-ooo", "reassemble"),
@@ -119,6 +120,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         programs: &[
             ours("idle"),
             ours("reassemble"),
+            ours("unverified"),
             peer("lens", "reassemble", "reassemble"),
             peer("fs22", "reassemble", "reassemble"),
         ],

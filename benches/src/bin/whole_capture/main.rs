@@ -12,8 +12,8 @@ use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 
-use flow::FlowTrackerConfig;
 use flow::extract::{AutoDetectEncap, FiveTuple};
+use flow::{ChecksumPolicy, FlowTrackerConfig};
 use flow_benches::each_in_its_own_process;
 use serde_json::Value;
 
@@ -32,6 +32,7 @@ modes:
   batch        the same, 64 packets at a time
   idle         the session driver with a parser that does nothing
   reassemble   TCP streams in order
+  unverified   the same without looking at checksums
   http         HTTP messages
   all          HTTP, TLS and DNS messages on any port
 
@@ -77,7 +78,11 @@ fn run() -> Result<(), Box<dyn Error>> {
     }
 }
 
-fn run_one(mode: &str, path: &Path, config: FlowTrackerConfig) -> Result<Value, Box<dyn Error>> {
+fn run_one(
+    mode: &str,
+    path: &Path,
+    mut config: FlowTrackerConfig,
+) -> Result<Value, Box<dyn Error>> {
     let five_tuple = FiveTuple::bidirectional();
     match mode {
         "iterate" => measure(mode, path, Iterate::default()),
@@ -88,6 +93,10 @@ fn run_one(mode: &str, path: &Path, config: FlowTrackerConfig) -> Result<Value, 
         "batch" => measure(mode, path, Batch::new(config)),
         "idle" => measure(mode, path, work::idle(config)),
         "reassemble" => measure(mode, path, work::reassemble(config)),
+        "unverified" => {
+            config.checksums = ChecksumPolicy::Never;
+            measure(mode, path, work::reassemble(config))
+        }
         "http" => measure(mode, path, work::http(config)),
         "all" => measure(mode, path, work::all(config)),
         _ => Err(USAGE.into()),
