@@ -65,6 +65,33 @@ struct Found<'a, K> {
     checksum: Option<TcpChecksum>,
 }
 
+impl<K> Found<'_, K> {
+    fn packet<'a>(
+        &'a self,
+        number: u64,
+        arrival: &Arrival<'a>,
+        side: FlowSide,
+        outcome: &Outcome,
+    ) -> TrackedPacket<'a> {
+        TrackedPacket {
+            number,
+            ts: arrival.ts,
+            side,
+            wire_len: arrival.wire_len,
+            payload: self.extracted.payload.of(arrival.view.frame),
+            payload_len: self.payload_len,
+            tcp: self.extracted.tcp.as_ref(),
+            verdict: outcome.verdict,
+            resync: outcome.resync,
+            window_probe: outcome.notes.contains(Notes::WINDOW_PROBE),
+            is_usual: false,
+        }
+    }
+}
+
+/// What makes a segment one that begins or ends a connection.
+const CONTROL: TcpFlags = TcpFlags::SYN.union(TcpFlags::FIN).union(TcpFlags::RST);
+
 /// Packets of a batch that are decoded before the first of them is handled.
 ///
 /// Rationale: reading ahead for more of them costs a table of a million flows less, for fewer a
@@ -307,14 +334,12 @@ impl<E: FlowExtractor, S> Engine<E, S> {
         found: &Found<'_, E::Key>,
         sink: &mut T,
     ) {
-        let Found { extracted, payload_len, mut checksum } = *found;
-        let control = TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST;
-        if checksum.is_none()
-            && (T::READS_PAYLOAD || self.config.checksums == ChecksumPolicy::Always)
-            && extracted.tcp.is_some_and(|info| info.flags.intersects(control))
-        {
-            checksum = self.tcp_checksum(arrival, extracted);
-        }
+        let Found { extracted, payload_len, .. } = *found;
+        let checksum = found.checksum.or_else(|| {
+            let counts = T::READS_PAYLOAD || self.config.checksums == ChecksumPolicy::Always;
+            let counts = counts && extracted.tcp.is_some_and(|info| info.flags.intersects(CONTROL));
+            counts.then(|| self.tcp_checksum(arrival, extracted)).flatten()
+        });
         if is_icmp(extracted.l4) && self.icmp_error(arrival, sink) {
             return;
         }
@@ -357,19 +382,7 @@ impl<E: FlowExtractor, S> Engine<E, S> {
             if !was_closed || flow.closed().is_none() {
                 flow.touched = arrival.elapsed;
             }
-            let packet = TrackedPacket {
-                number: self.stats.packets,
-                ts,
-                side,
-                wire_len: arrival.wire_len,
-                payload: extracted.payload.of(arrival.view.frame),
-                payload_len,
-                tcp: extracted.tcp.as_ref(),
-                verdict: outcome.verdict,
-                resync: outcome.resync,
-                is_usual: false,
-                window_probe: outcome.notes.contains(Notes::WINDOW_PROBE),
-            };
+            let packet = found.packet(self.stats.packets, arrival, side, &outcome);
             let end = sink.packet(flow, &packet);
             if outcome.state != before {
                 self.changed(at, before, outcome.state, ts, sink);

@@ -8,32 +8,13 @@ mod transcript;
 #[path = "../../flow-core/tests/wire/mod.rs"]
 mod wire;
 
-use flow_core::{RejectReason, TcpSideStats, Timestamp};
+use flow_core::{RejectReason, Timestamp};
 use flow_reassembly::{Segment, StreamConfig, StreamReassembler, StreamSink};
-use transcript::{check, check_raw};
-
-#[track_caller]
-fn client(script: &str, stream: &str) -> TcpSideStats {
-    check(script, stream, "").tcp.initiator
-}
-
-#[track_caller]
-fn alone(script: &str, stream: &str) -> TcpSideStats {
-    check_raw(&format!("> S -1\n> A 0 0\n{script}"), stream, "").tcp.initiator
-}
-
-const FULL: &str = "> PA 0 0 AAAAA\n< A 0 5 win=0\n";
-
-#[track_caller]
-fn probed(script: &str, stream: &str) -> TcpSideStats {
-    client(&format!("{FULL}{script}"), stream)
-}
-
-// --- 1: one forged segment beyond the window makes a gap of all that is yet to come.
+use transcript::{FULL, alone, check, check_raw, client, probed};
 
 /// The window ends at 65,535; nobody vouches for what lies further on, by whatever distance.
 #[test]
-fn n1_b14_garbage_just_beyond_the_window() {
+fn b14_garbage_just_beyond_the_window() {
     for far in [65_540, 70_000, 100_000, 1_000_000, 1_048_000] {
         let stats = client(
             &format!("> PA 0 0 AA\n> PA {far} 0 EVIL\n> PA 2 0 BB\n< A 0 4\n> PA 4 0 CC"),
@@ -45,27 +26,25 @@ fn n1_b14_garbage_just_beyond_the_window() {
 }
 
 #[test]
-fn n1_b14_the_other_side_vouches_for_what_lies_just_beyond_the_window() {
+fn b14_the_other_side_vouches_for_what_lies_just_beyond_the_window() {
     client("> PA 0 0 AA\n> PA 100000 0 FAR\n< A 0 100003", "AA[99998 acked]FAR");
 }
 
 #[test]
-fn n1_c7_a_fin_just_beyond_the_window() {
+fn c7_a_fin_just_beyond_the_window() {
     client("> PA 0 0 AA\n> FA 100000 0\n> PA 2 0 BB\n< A 0 4\n> FA 4 0", "AABB.");
 }
 
 #[test]
-fn n1_b14_real_data_gets_to_where_a_near_stray_was() {
+fn b14_real_data_gets_to_where_a_near_stray_was() {
     let script = "> PA 0 0 AA\n> PA 100000 0 EVIL\n> PA 2 0 x=65000\n< A 0 65002\n\
                   > PA 65002 0 x=34998\n> PA 100000 0 GOOD\n< A 0 100004";
     client(script, &format!("AA{}GOOD", "x".repeat(99_998)));
 }
 
-// --- 2: a resync behind strays that reach further goes back, and hands bytes on again.
-
 /// Captured twice, as mirrors do.
 #[test]
-fn n2_b15_a_stray_and_its_copy() {
+fn b15_a_stray_and_its_copy() {
     alone(
         "> PA 0 0 AA\n> PA 3000000 0 FAR\n> PA 3000000 0 FAR\n> PA 3000003 0 MORE",
         "AA[2999998 resync]FARMORE",
@@ -74,7 +53,7 @@ fn n2_b15_a_stray_and_its_copy() {
 
 /// A copy is no second word: nothing else speaks for these numbers.
 #[test]
-fn n2_b15_garbage_and_its_copy() {
+fn b15_garbage_and_its_copy() {
     alone(
         "> PA 0 0 AA\n> PA 1600000000 0 EVIL\n> PA 1600000000 0 EVIL\n> PA 2 0 BB\n> PA 4 0 CC",
         "AABBCC",
@@ -82,7 +61,7 @@ fn n2_b15_garbage_and_its_copy() {
 }
 
 #[test]
-fn n2_b14_strays_in_each_others_place() {
+fn b14_strays_in_each_others_place() {
     alone(
         "> PA 0 0 AA\n> PA 3000003 0 bbb\n> PA 3000000 0 aaa\n> PA 3000006 0 ccc",
         "AA[2999998 resync]aaabbbccc",
@@ -90,15 +69,13 @@ fn n2_b14_strays_in_each_others_place() {
 }
 
 #[test]
-fn n2_c7_a_fin_in_front_of_its_data() {
+fn c7_a_fin_in_front_of_its_data() {
     alone("> PA 0 0 AA\n> FA 3000003 0\n> PA 3000000 0 END", "AA[2999998 resync]END.");
 }
 
-// --- 3: an acknowledgment lets in what lies behind it.
-
 /// It lies behind all that was acknowledged, and beyond the window from there.
 #[test]
-fn n3_b14_garbage_behind_what_was_acknowledged() {
+fn b14_garbage_behind_what_was_acknowledged() {
     client(
         "> PA 0 0 AA\n> PA 3500000 0 EVIL\n> PA 3000000 0 FAR\n< A 0 3000003\n> PA 3000003 0 MORE\n\
          < A 0 3000007",
@@ -106,10 +83,8 @@ fn n3_b14_garbage_behind_what_was_acknowledged() {
     );
 }
 
-// --- 4: window probes.
-
 #[test]
-fn n4_b13_a_probe_with_a_fin() {
+fn b13_a_probe_with_a_fin() {
     probed("> FPA 5 0 B\n< A 0 7", "AAAAAB.");
     let script = "> FPA 5 0 B\n> FPA 5 0 B\n< A 0 7\n< FA 0 7\n> A 7 1";
     check(&format!("{FULL}{script}"), "AAAAAB.", ".");
@@ -117,7 +92,7 @@ fn n4_b13_a_probe_with_a_fin() {
 
 /// The capture missed what lies in front of it.
 #[test]
-fn n4_b13_a_probe_behind_a_hole() {
+fn b13_a_probe_behind_a_hole() {
     client(
         "> PA 0 0 AAAAA\n< A 0 10 win=0\n> PA 10 0 X\n< A 0 10\n> PA 10 0 YY\n< A 0 12",
         "AAAAA[5 acked]YY",
@@ -126,7 +101,7 @@ fn n4_b13_a_probe_behind_a_hole() {
 
 /// Segments that came out of order while there was room wait behind it.
 #[test]
-fn n4_b13_a_probe_in_front_of_what_waits() {
+fn b13_a_probe_in_front_of_what_waits() {
     client(
         "> PA 0 0 AAAAA\n> PA 7 0 CC\n< A 0 5 win=0\n> PA 5 0 X\n< A 0 5\n> PA 5 0 BB",
         "AAAAABBCC",
@@ -135,29 +110,27 @@ fn n4_b13_a_probe_in_front_of_what_waits() {
 
 /// The other side said that it did not take the byte, and then the segments came in another order.
 #[test]
-fn n4_b13_a_probe_and_data_that_overtakes_the_real_byte() {
+fn b13_a_probe_and_data_that_overtakes_the_real_byte() {
     probed("> PA 5 0 X\n< A 0 5\n> PA 8 0 DD\n> PA 5 0 YBC\n< A 0 10", "AAAAAYBCDD");
     probed("> PA 5 0 X\n< A 0 5\n> PA 6 0 BC\n> PA 5 0 YBC\n< A 0 8", "AAAAAYBC");
 }
 
 /// RFC 9293 section 3.10.7.4: an acknowledgment older than the last does not tell of the window.
 #[test]
-fn n4_b13_b4_an_old_acknowledgment_closes_no_window() {
+fn b13_b4_an_old_acknowledgment_closes_no_window() {
     let stats = client("> PA 0 0 AAAAA\n< A 0 5\n< A 0 0 win=0\n> PA 5 0 B", "AAAAAB");
     assert_eq!(stats.window_probes, 0);
 }
 
 #[test]
-fn n4_b13_a_syn_ack_without_room_is_counted() {
+fn b13_a_syn_ack_without_room_is_counted() {
     let stats = check_raw("> S -1\n< SA -1 0 win=0\n> A 0 0\n< A 0 0 win=0", "", "");
     assert_eq!(stats.tcp.responder.zero_windows, 1);
 }
 
-// --- 5: first segments astray.
-
 /// The other side acknowledges what follows, again and again.
 #[test]
-fn n5_a10_a_first_segment_ten_mebibytes_ahead() {
+fn a10_a_first_segment_ten_mebibytes_ahead() {
     check_raw(
         "> PA 10000000 50 junk\n> PA 100 50 AAAAA\n< A 50 105\n> PA 105 50 BBBBB\n< A 50 110\n\
          > PA 110 50 CCCCC\n< A 50 115",
@@ -169,7 +142,7 @@ fn n5_a10_a_first_segment_ten_mebibytes_ahead() {
 /// As in zeek__modbus__fuzz-72: the acknowledgment of BBB has put the stream where it is, so that
 /// what is missing behind it is a gap.
 #[test]
-fn n5_a10_b3_bytes_missing_behind_the_segment_that_put_it_right() {
+fn a10_b3_bytes_missing_behind_the_segment_that_put_it_right() {
     for far in [-20_000_000_i64, -436_207_625, -1_000_000_000, -2_000_000_000] {
         let script = format!(
             "> PA {far} 100 junk\n< PA 100 0 aaa\n< A 103 18\n> PA 27 103 BBB\n< PA 103 30 bbb\n\
@@ -181,7 +154,7 @@ fn n5_a10_b3_bytes_missing_behind_the_segment_that_put_it_right() {
 
 /// A SYN-ACK that the client's data answer, far from the first one.
 #[test]
-fn n5_a9_data_that_answers_the_second_syn_ack() {
+fn a9_data_that_answers_the_second_syn_ack() {
     for far in [-20_000_000_i64, -1_000_000_000, -2_000_000_000] {
         check_raw(
             &format!("> S -1\n< SA {far} 0\n< SA -1 0\n> PA 0 0 q\n< PA 0 1 good"),
@@ -191,15 +164,11 @@ fn n5_a9_data_that_answers_the_second_syn_ack() {
     }
 }
 
-// --- 6: counters.
-
 #[test]
-fn n6_spurious_while_it_waits() {
+fn spurious_while_it_waits() {
     let stats = client("> PA 5 0 BBBBB\n< A 0 10\n> PA 5 0 BBBBB\n> PA 0 0 AAAAA", "AAAAABBBBB");
     assert_eq!((stats.retransmitted_segments, stats.spurious_segments), (1, 1));
 }
-
-// --- 7: bytes that nobody wants.
 
 #[derive(Default)]
 struct Ends(Vec<u64>);
@@ -218,7 +187,7 @@ fn segment(offset: u32, payload: &[u8]) -> Segment<'_> {
 
 /// They are counted as bytes behind the FIN, and not as bytes of the stream.
 #[test]
-fn n7_b18_b19_bytes_behind_the_fin() {
+fn b18_b19_bytes_behind_the_fin() {
     let config = StreamConfig::default();
     let (mut stream, mut out) = (StreamReassembler::new(), Ends::default());
     stream.skip();
@@ -232,7 +201,7 @@ fn n7_b18_b19_bytes_behind_the_fin() {
 }
 
 #[test]
-fn n7_a3_b19_data_of_a_syn() {
+fn a3_b19_data_of_a_syn() {
     let config = StreamConfig::default();
     let (mut stream, mut out) = (StreamReassembler::new(), Ends::default());
     let syn = Segment { syn: true, start: Some(0), ..Segment::plain(u32::MAX, b"GET") };
@@ -247,7 +216,7 @@ fn n7_a3_b19_data_of_a_syn() {
 }
 
 #[test]
-fn n7_b16_b19_bytes_that_were_cut_off() {
+fn b16_b19_bytes_that_were_cut_off() {
     let config = StreamConfig::default();
     let (mut stream, mut out) = (StreamReassembler::new(), Ends::default());
     stream.skip();
@@ -257,12 +226,10 @@ fn n7_b16_b19_bytes_that_were_cut_off() {
     assert_eq!((stats.undelivered_bytes, stats.truncated_bytes), (5, 5));
 }
 
-// --- 8: memory.
-
 /// Data of SYNs waits, too, and is charged: giving up what waits frees it. Otherwise the limit for
 /// all streams is no limit for it, and every packet beyond it looks at every flow.
 #[test]
-fn n8_f2_data_of_syns_that_nobody_answers() {
+fn f2_data_of_syns_that_nobody_answers() {
     let mut config = flow_core::FlowTrackerConfig::default();
     config.max_reassembly_total = 10_000;
     let factory = flow_reassembly::BufferedReassemblerFactory::default();

@@ -19,7 +19,10 @@ use flow_reassembly::{
     BufferedReassembler, FlowDriver, LastWord, Reassembler, Segment, Standing, StreamConfig,
     StreamReassembler, StreamSink,
 };
-use transcript::{HANDSHAKE, check, check_raw, check_with, run_extracted, run_with, swapped};
+use transcript::{
+    FULL, HANDSHAKE, alone, check, check_raw, check_with, client, probed, run_extracted, run_with,
+    swapped,
+};
 use wire::{Wire, frames};
 
 const ISNS: [[u32; 2]; 4] =
@@ -32,27 +35,6 @@ fn rejected(stats: &TcpSideStats, reason: RejectReason) -> u64 {
 
 fn gap_bytes(stats: &TcpSideStats, reason: GapReason) -> u64 {
     stats.gap_bytes[reason.index()]
-}
-
-/// What was counted of the client behind a handshake.
-#[track_caller]
-fn client(script: &str, stream: &str) -> TcpSideStats {
-    check(script, stream, "").tcp.initiator
-}
-
-/// The same, but the SYN-ACK was not captured, nor is anything else of the server.
-#[track_caller]
-fn alone(script: &str, stream: &str) -> TcpSideStats {
-    check_raw(&format!("> S -1\n> A 0 0\n{script}"), stream, "").tcp.initiator
-}
-
-/// The server has no room for more than these five bytes.
-const FULL: &str = "> PA 0 0 AAAAA\n< A 0 5 win=0\n";
-
-/// What was counted of a client that fills the server's window first.
-#[track_caller]
-fn probed(script: &str, stream: &str) -> TcpSideStats {
-    client(&format!("{FULL}{script}"), stream)
 }
 
 #[test]

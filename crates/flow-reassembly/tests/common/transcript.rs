@@ -167,3 +167,24 @@ pub(crate) fn check_with(
 pub(crate) fn check(script: &str, client: &str, server: &str) -> Box<FlowStats> {
     check_raw(&format!("{HANDSHAKE}{script}"), client, server)
 }
+
+/// What was counted of the client behind a handshake.
+#[track_caller]
+pub(crate) fn client(script: &str, stream: &str) -> TcpSideStats {
+    check(script, stream, "").tcp.initiator
+}
+
+/// The same, but the SYN-ACK was not captured, nor is anything else of the server.
+#[track_caller]
+pub(crate) fn alone(script: &str, stream: &str) -> TcpSideStats {
+    check_raw(&format!("> S -1\n> A 0 0\n{script}"), stream, "").tcp.initiator
+}
+
+/// The server has no room for more than these five bytes.
+pub(crate) const FULL: &str = "> PA 0 0 AAAAA\n< A 0 5 win=0\n";
+
+/// What was counted of a client that fills the server's window first.
+#[track_caller]
+pub(crate) fn probed(script: &str, stream: &str) -> TcpSideStats {
+    client(&format!("{FULL}{script}"), stream)
+}
