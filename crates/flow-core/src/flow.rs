@@ -359,6 +359,6 @@ mod tests {
             offset_of!(Entry, details),
         ];
         assert_eq!(offsets, [40, 48, 56, 64, 112, 168, 188, 192, 208]);
-        assert_eq!((size_of::<Details>(), size_of::<Counters>()), (176, 992));
+        assert_eq!((size_of::<Details>(), size_of::<Counters>()), (176, 1008));
     }
 }

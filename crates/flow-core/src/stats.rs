@@ -158,7 +158,7 @@ pub struct TcpSideStats {
     /// its very timestamp (RFC 7323). Known only where both sides use timestamps and nothing in
     /// front of it is outstanding; for others there is [`Dedup`](crate::Dedup).
     pub duplicate_segments: u64,
-    /// Segments with less payload than 4 bytes.
+    /// Segments with less than 4 bytes, of which some were new. Those of SYNs are not counted.
     pub tiny_segments: u64,
     /// Most bytes that a segment was ahead of those expected next.
     pub max_reorder_distance: u64,
@@ -172,10 +172,13 @@ pub struct TcpSideStats {
     pub before_start_bytes: u64,
     /// Bytes behind the FIN.
     pub beyond_fin_bytes: u64,
-    /// Captured bytes that were not handed on, because their parser wanted no more of this side or
-    /// because the other side did not take the data of a SYN. Not counted any more once a parser
-    /// that wants neither side was let go.
+    /// Captured bytes of the stream that were not handed on, because their parser wanted no more of
+    /// this side, or because the stream began anew elsewhere while they waited. Not counted any more
+    /// once a parser that wants neither side was let go.
     pub undelivered_bytes: u64,
+    /// Bytes that the other side did not take, or nobody knows that it did: data of a SYN, or of one
+    /// of several, and window probes. They are not part of the stream, unless they were sent again.
+    pub refused_bytes: u64,
     /// Payload bytes that the snap length cut off.
     pub truncated_bytes: u64,
     /// Urgent bytes that were taken out of the stream.
@@ -227,7 +230,7 @@ impl TcpSideStats {
             delivered_bytes retransmitted_segments retransmitted_bytes out_of_order_segments
             conflicting_bytes conflicting_segments overlap_bytes spurious_segments
             duplicate_segments tiny_segments zero_windows window_probes duplicate_acks
-            offloaded_checksums late_bytes before_start_bytes beyond_fin_bytes undelivered_bytes
+            offloaded_checksums late_bytes before_start_bytes refused_bytes beyond_fin_bytes undelivered_bytes
             truncated_bytes urgent_bytes keep_alives syn_retransmissions resyncs acks_unseen
         }
         add_each(&mut self.gaps, &other.gaps);

@@ -165,11 +165,11 @@ impl BufferedReassembler {
 }
 
 impl Reassembler for BufferedReassembler {
-    fn configure(&mut self, config: &FlowTrackerConfig, _limits: &Arc<StreamConfig>) {
-        if let (None, Some(bytes)) = (self.buffer.max, config.max_reassembler_buffer) {
-            self.buffer.max = Some(bytes);
-            self.config.max_buffer = bytes;
-        }
+    fn configure(&mut self, config: &FlowTrackerConfig, limits: &Arc<StreamConfig>) {
+        let overlap = self.config.overlap;
+        self.config = StreamConfig { overlap, ..StreamConfig::clone(limits) };
+        self.buffer.max = self.buffer.max.or(config.max_reassembler_buffer);
+        self.config.max_buffer = self.buffer.max.unwrap_or(self.config.max_buffer);
         self.buffer.policy.get_or_insert(config.overflow_policy);
     }
 

@@ -84,6 +84,8 @@ struct DriverSink<K, F: ReassemblerFactory<K>> {
     factory: F,
     /// Reassemblers with output of flows that the last call ended.
     ended: Vec<(K, [F::Reassembler; 2])>,
+    /// Which of them somebody has asked for last.
+    asked: usize,
     queue: EventQueue<K>,
     config: FlowTrackerConfig,
     limits: Arc<StreamConfig>,
@@ -117,6 +119,7 @@ where
             sink: DriverSink {
                 factory,
                 ended: Vec::new(),
+                asked: 0,
                 queue: EventQueue::default(),
                 config: FlowTrackerConfig::default(),
                 limits: Arc::default(),
@@ -192,6 +195,9 @@ where
     /// memory for all of them is free: so that the look at all flows is rare.
     #[cold]
     fn relieve(&mut self, now: Timestamp) {
+        // Somebody may have changed a reassembler between packets.
+        let pairs = self.tracker.flows().filter_map(|flow| flow.user.reassemblers.as_ref());
+        self.sink.queued = pairs.map(queued).sum();
         let since = |state: &DriverState<F::Reassembler, S>| {
             state.reassemblers.iter().flatten().filter_map(Reassembler::waiting_since).min()
         };
@@ -205,7 +211,9 @@ where
                 pair.iter_mut().for_each(Reassembler::give_up_holes);
                 self.sink.queued = (self.sink.queued + self::queued(pair)).saturating_sub(queued);
             }
-            self.sink.report(flow, Some(self.sink.config.tick(now)), now);
+            if flow.user.reassemblers.iter().flatten().any(Reassembler::has_news) {
+                self.sink.report(flow, Some(self.sink.config.tick(now)), now);
+            }
         }
     }
 
@@ -271,9 +279,7 @@ where
     /// ended in the last call come first, and by themselves: where the key was taken up again at
     /// once, a second call gives those of its successor.
     pub fn drain_buffer(&mut self, key: &E::Key, side: FlowSide) -> Vec<u8> {
-        let mut ended = self.sink.ended.iter_mut().filter(|(ended, _)| ended == key);
-        let left =
-            ended.find_map(|(_, pair)| pair.get_mut(side.index()).filter(|r| r.has_output()));
+        let left = self.sink.ended_with_output(key, side);
         if let Some(reassembler) = left {
             return reassembler.take();
         }
@@ -368,6 +374,11 @@ where
             pair.iter_mut().for_each(|reassembler| reassembler.finish(reason));
         }
         self.report(flow, None, ts);
+        if reason != EndReason::ParseError
+            && let Some(kind) = poison(flow.user.reassemblers.as_ref())
+        {
+            self.queue.anomaly(Some(&mut *flow), kind, ts);
+        }
         let pair = flow.user.reassemblers.take();
         for (side, reassembler) in FlowSide::BOTH.into_iter().zip(pair.iter().flatten()) {
             if let Some(counted) =
@@ -383,6 +394,14 @@ where
         }
         self.queue.ended(flow, reason, ts);
     }
+}
+
+/// The anomaly that a poisoned reassembler is.
+fn poison<R: Reassembler>(pair: Option<&[R; 2]>) -> Option<AnomalyKind> {
+    let mut sides = FlowSide::BOTH.into_iter().zip(pair?);
+    let (side, reassembler) = sides.find(|(_, reassembler)| reassembler.is_poisoned())?;
+    let reason = reassembler.poison_reason().unwrap_or("poisoned").to_owned();
+    Some(AnomalyKind::SessionParseError { side, reason })
 }
 
 /// Hands payload to a reassembler that takes it if it is just what comes next.
@@ -419,12 +438,29 @@ fn queued<R: Reassembler>(pair: &[R; 2]) -> usize {
 }
 
 impl<K: Clone, F: ReassemblerFactory<K>> DriverSink<K, F> {
+    /// A reassembler with output of a flow that the last call ended. They are mostly asked for in
+    /// the order in which they ended, and searched for from the last one on.
+    fn ended_with_output(&mut self, key: &K, side: FlowSide) -> Option<&mut F::Reassembler>
+    where
+        K: PartialEq,
+    {
+        let at = side.index();
+        let is_it = |(ended, pair): &(K, [F::Reassembler; 2])| {
+            ended == key && pair.get(at).is_some_and(Reassembler::has_output)
+        };
+        let (before, behind) = self.ended.split_at(self.asked.min(self.ended.len()));
+        let found = behind.iter().position(is_it).map(|index| before.len() + index);
+        self.asked = found.or_else(|| before.iter().position(is_it))?;
+        self.ended.get_mut(self.asked)?.1.get_mut(at)
+    }
+
     /// Forgets what the last call brought.
     #[inline]
     fn clear(&mut self) {
         self.queue.clear();
         if !self.ended.is_empty() {
             self.ended.clear();
+            self.asked = 0;
         }
     }
 
@@ -506,9 +542,7 @@ impl<K: Clone, F: ReassemblerFactory<K>> DriverSink<K, F> {
             let policy = OverflowPolicy::DropFlow;
             (AnomalyKind::BufferOverflow { side, bytes, policy }, EndReason::BufferOverflow)
         } else {
-            let (side, reassembler) = sides().find(|(_, reassembler)| reassembler.is_poisoned())?;
-            let reason = reassembler.poison_reason().unwrap_or("poisoned").to_owned();
-            (AnomalyKind::SessionParseError { side, reason }, EndReason::ParseError)
+            (poison(Some(pair))?, EndReason::ParseError)
         };
         self.queue.anomaly(Some(flow), kind, packet.ts);
         Some(reason)

@@ -2,7 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flow_core::{
-    AnomalyKind, EndReason, FlowSide, FlowTrackerConfig, ReassemblyStats, TcpSideStats, Timestamp,
+    AnomalyKind, EndReason, FlowSide, FlowTrackerConfig, OverflowPolicy, ReassemblyStats,
+    TcpSideStats, Timestamp,
 };
 
 use crate::{LastWord, Reassembler, Segment, StreamConfig, StreamReassembler, StreamSink};
@@ -48,6 +49,8 @@ pub struct OrderedReassembler<S> {
     /// Shared by all streams with the same limits.
     config: Arc<StreamConfig>,
     has_own_config: bool,
+    /// A stream that is full ends its flow.
+    drops_flow: bool,
     /// How long the handshake took; the longest time there is if that is not known.
     round_trip: Duration,
     sink: S,
@@ -68,7 +71,7 @@ impl<S: StreamSink + Send + 'static> OrderedReassembler<S> {
 
     fn build(sink: S, config: Arc<StreamConfig>, has_own_config: bool) -> Self {
         let (stream, round_trip) = (StreamReassembler::new(), Duration::MAX);
-        Self { stream, config, has_own_config, round_trip, sink }
+        Self { stream, config, has_own_config, drops_flow: false, round_trip, sink }
     }
 
     /// Where the stream goes.
@@ -90,7 +93,8 @@ impl<S: StreamSink + Send + 'static> OrderedReassembler<S> {
 }
 
 impl<S: StreamSink + Send + 'static> Reassembler for OrderedReassembler<S> {
-    fn configure(&mut self, _config: &FlowTrackerConfig, limits: &Arc<StreamConfig>) {
+    fn configure(&mut self, config: &FlowTrackerConfig, limits: &Arc<StreamConfig>) {
+        self.drops_flow = config.overflow_policy == OverflowPolicy::DropFlow;
         if !self.has_own_config {
             self.config = Arc::clone(limits);
         }
@@ -131,6 +135,11 @@ impl<S: StreamSink + Send + 'static> Reassembler for OrderedReassembler<S> {
 
     fn finish(&mut self, _reason: EndReason) {
         self.stream.finish(&mut self.sink);
+    }
+
+    #[inline]
+    fn is_overflowed(&self) -> bool {
+        self.drops_flow && self.stream.has_overflowed()
     }
 
     fn queued_bytes(&self) -> usize {

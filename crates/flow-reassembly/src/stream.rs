@@ -22,9 +22,9 @@ use crate::{LastWord, OverlapPolicy, Segment, Standing, StreamConfig, StreamSink
 /// ```
 ///
 /// Bytes in order are handed on as a slice of the frame. Bytes behind a hole are copied and kept
-/// until the hole is filled or given up; which of two copies wins is up to [`OverlapPolicy`]. Offsets are counted from
-/// the first byte after the SYN and have 64 bits; sequence numbers are only ever compared with
-/// the next one expected, so they may wrap.
+/// until the hole is filled or given up; which of two copies wins is up to [`OverlapPolicy`].
+/// Offsets are counted from the first byte after the SYN and have 64 bits; sequence numbers are
+/// only ever compared with the next one expected, so they may wrap.
 ///
 /// Invariants: queued segments are sorted, disjoint, and all begin behind `next`; the bytes and
 /// gaps handed on add up to `next`.
@@ -79,6 +79,10 @@ struct Rare {
     hole: Hole,
     /// How far the other side has acknowledged.
     acked: u64,
+    /// The FIN, if that came before anything else of a stream whose beginning was not captured.
+    early_fin: Option<u32>,
+    /// Since when there are strays or held bytes.
+    kept_since: Timestamp,
     /// How far the stream is known to go from its [`LastWord`].
     known_end: u64,
     /// Where the bytes that the snap length cut off end; valid with `LOST`.
@@ -125,6 +129,8 @@ impl Default for Hole {
 const TINY: u32 = 4;
 /// How far in front of the first captured byte a stream that was joined midstream may begin
 /// because the other side acknowledges from there on.
+///
+/// Rationale: what a sender may have under way without window scaling.
 const BACKFILL: u32 = 1 << 16;
 
 impl Default for StreamReassembler {
@@ -190,8 +196,8 @@ impl StreamReassembler {
             || (self.fin != u64::MAX && self.flags & ENDED == 0)
     }
 
-    /// Whether nothing of it waits, ends or is to be reported, as of nearly all streams at nearly all
-    /// times.
+    /// Whether nothing of it waits, ends or is to be reported, as of nearly all streams at nearly
+    /// all times.
     #[must_use]
     #[inline]
     pub const fn is_plain(&self) -> bool {
@@ -224,17 +230,16 @@ impl StreamReassembler {
     ///
     /// One byte more than was captured of a stream whose FIN was not is taken for the FIN.
     pub fn last_word(&mut self, word: LastWord, config: &StreamConfig, sink: &mut impl StreamSink) {
-        let LastWord { start, acked: Some(acked), window } = word else { return };
+        let LastWord { start, acked, window } = word;
+        self.begin_at(start);
+        let Some(acked) = acked else { return };
         if self.flags & STRAYS != 0 {
             let like = Segment { start, acked: Some(acked), ..Segment::plain(0, &[]) };
             self.settle_strays(&like, config, sink);
         }
         if self.flags & STARTED == 0 {
-            let Some(start) = start else { return };
-            self.next_seq = start;
-            self.flags |= STARTED;
+            return;
         }
-        self.begin_at(start);
         if self.flags & HELD != 0 {
             self.settle_held(acked, config, sink);
             self.settle_held_at_end(sink);
@@ -248,6 +253,11 @@ impl StreamReassembler {
 
     /// The flow is over: hands on what is queued, with gaps for what is missing.
     pub fn finish(&mut self, sink: &mut impl StreamSink) {
+        if let (0, Some(fin)) = (self.flags & STARTED, self.early_fin()) {
+            self.next_seq = fin;
+            self.flags |= STARTED;
+            self.settle_early_fin();
+        }
         self.settle_held_at_end(sink);
         self.pass_lost(u64::MAX, sink);
         let acked = self.rare.as_ref().map_or(0, |rare| rare.acked);
@@ -289,6 +299,7 @@ impl StreamReassembler {
         }
         self.rare.as_ref().map_or(0, |rare| {
             let strays = rare.stray_bytes + rare.strays.len() * size_of::<Stray>();
+            let strays = strays + size_of_val(rare.unwanted.as_slice());
             rare.queue.charge() + rare.held.iter().map(Held::charge).sum::<usize>() + strays
         })
     }
@@ -296,8 +307,11 @@ impl StreamReassembler {
     /// Since when it waits for bytes in front of others, if it does.
     #[must_use]
     pub fn waiting_since(&self) -> Option<Timestamp> {
-        let is_waiting = self.flags & (QUEUED | HELD | STRAYS) != 0;
-        self.rare.as_ref().filter(|_| is_waiting).map(|rare| rare.hole.since)
+        let since = |rare: &Rare| match self.flags & QUEUED {
+            0 => rare.kept_since,
+            _ => rare.hole.since,
+        };
+        self.rare.as_deref().filter(|_| self.buffered_bytes() > 0).map(since)
     }
 
     /// Gives up every hole in front of what is queued, as its memory is wanted elsewhere.
@@ -344,8 +358,11 @@ impl StreamReassembler {
         if segment.len == 0 && !segment.fin {
             return;
         }
+        if !segment.syn {
+            self.begin_at(segment.start);
+        }
         if segment.standing == Standing::Stray && !segment.syn {
-            self.keep_stray(segment);
+            self.keep_stray(segment, config);
             return;
         }
         let seq = segment.seq.wrapping_add(u32::from(segment.syn));
@@ -353,7 +370,13 @@ impl StreamReassembler {
             self.take_strays(seq, Some(resync), segment, config, sink);
         }
         if self.flags & STARTED == 0 {
+            if segment.len == 0 && segment.acked != Some(seq) {
+                // Where the stream began, a FIN alone does not say.
+                self.rare.get_or_insert_default().early_fin = Some(seq);
+                return;
+            }
             self.start_at(seq, segment);
+            self.settle_early_fin();
         }
         if segment.syn || self.is_held_probe(seq, segment) {
             self.hold(seq, segment, config);
@@ -447,6 +470,21 @@ impl StreamReassembler {
         }
         let cut = usize::try_from(before).unwrap_or(usize::MAX).min(payload.len());
         (self.next, payload.get(cut..).unwrap_or_default(), len - before)
+    }
+
+    fn early_fin(&self) -> Option<u32> {
+        self.rare.as_ref().and_then(|rare| rare.early_fin)
+    }
+
+    /// Now it is known where the stream began, if it was a FIN that came first.
+    fn settle_early_fin(&mut self) {
+        if let Some(fin) = self.early_fin() {
+            // What lies behind it is not of the stream.
+            if seq_before(fin, self.next_seq) {
+                self.next_seq = fin;
+            }
+            self.end_at(self.offset_of(fin));
+        }
     }
 
     /// Takes down where the stream ends; the first FIN that does not contradict what was handed on

@@ -244,3 +244,21 @@ fn f2_data_of_syns_that_nobody_answers() {
         assert!(queued <= 10_000, "{queued} bytes");
     }
 }
+
+/// Where the stream began is known from its SYN, whatever comes first of it.
+#[test]
+fn b14_the_first_of_a_stream_is_far_away() {
+    check("> PA 100000 0 FARX\n< A 0 100004\n> PA 100004 0 MORE", "[100000 acked]FARXMORE", "");
+    let script = "> PA 70000 0 FARX\n< A 0 70004\n> PA 69996 0 BBBB";
+    check(script, "[69996 acked]BBBBFARX", "");
+    alone("> PA 3000000 0 FAR\n> PA 3000003 0 MORE", "[3000000 resync]FARMORE");
+}
+
+/// A FIN does not say where the stream began, if it is the first that was captured.
+#[test]
+fn c8_a10_a_fin_is_the_first_that_was_captured() {
+    let all = "x".repeat(30);
+    check_raw("> FA 30 0\n> PA 0 0 x=30\n< A 0 31", &format!("{all}."), "");
+    check_raw("> FA 30 0\n< FA 0 31\n> A 31 1", ".", ".");
+    check_raw("> FA 0 0\n> PA 34 0 EVIL", ".", "");
+}

@@ -597,3 +597,39 @@ fn a_snapshot_counts_what_the_end_does() {
         .collect();
     assert_eq!(left, [12, 2]);
 }
+
+#[test]
+fn b17_urgent_bytes_are_taken_out_of_buffers_too() {
+    let mut config = FlowTrackerConfig::default();
+    config.urgent = flow_core::UrgentPolicy::Remove;
+    let factory = BufferedReassemblerFactory::default();
+    let mut driver = FlowDriver::new(Wire, factory).with_config(config);
+    let script = format!("{HANDSHAKE}> UPA 0 0 urg=3 AAX");
+    frames(&script, [0, 0]).iter().for_each(|frame| driver.track(frame.view()).for_each(drop));
+    let key = *driver.tracker().flows().next().unwrap().key();
+    assert_eq!(driver.drain_buffer(&key, CLIENT), b"AA");
+}
+
+/// Whoever changes a reassembler between packets does not make the limit a burden.
+#[test]
+fn f2_what_is_freed_outside_of_packets_is_noticed() {
+    let mut config = FlowTrackerConfig::default();
+    config.max_reassembly_total = 3_000;
+    let factory = BufferedReassemblerFactory::default();
+    let mut driver = FlowDriver::new(Wire, factory).with_config(config).with_emit_anomalies(true);
+    let script: String = (1..=6)
+        .map(|flow| format!("> PA 0 0 flow={flow} a\n> PA 9 0 flow={flow} x=900\n"))
+        .collect();
+    let mut flushes = 0;
+    for frame in frames(&script, [0, 0]) {
+        let flushed = |event: &FlowEvent<u32>| {
+            matches!(event, FlowEvent::Anomaly { kind: AnomalyKind::BudgetFlush { .. }, .. })
+        };
+        flushes += driver.track(frame.view()).filter(flushed).count();
+        for key in 1..=6 {
+            driver.reassembler_mut(&key, CLIENT).into_iter().for_each(Reassembler::give_up_holes);
+        }
+    }
+    // Nothing waits whenever the driver looks but what the last packet brought.
+    assert_eq!(flushes, 0);
+}

@@ -2,7 +2,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use flow_core::{AnomalyKind, EndReason, FlowSide, FlowTrackerConfig, TcpSideStats, Timestamp};
+use flow_core::{
+    AnomalyKind, EndReason, FlowSide, FlowTrackerConfig, OverflowPolicy, ReassemblyStats,
+    TcpSideStats, Timestamp,
+};
 use flow_reassembly::{
     LastWord, Reassembler, ReassemblerFactory, Segment, StreamConfig, StreamReassembler,
 };
@@ -20,7 +23,8 @@ pub struct CallbackFactory<P: SessionParser, H> {
     parser: P,
     handler: Arc<H>,
     deliver: Deliver<P, H>,
-    config: StreamConfig,
+    /// `None` for what the driver's comes to.
+    config: Option<StreamConfig>,
     /// The session whose second reassembler is made next.
     half_made: Option<Arc<Mutex<Shared<P>>>>,
 }
@@ -41,6 +45,11 @@ struct Shared<P: SessionParser> {
     session: Session<P>,
     out: Vec<Parsed<P::Message>>,
     config: StreamConfig,
+    has_own_config: bool,
+    /// What the parser may hold.
+    memory_limit: Option<usize>,
+    /// A stream that is full ends its flow.
+    drops_flow: bool,
     last: Moment,
     closed: bool,
 }
@@ -53,14 +62,13 @@ where
     /// Gives every flow a clone of `parser`, and every message to `handler` by means of
     /// `deliver`, with where it came from.
     pub fn new(parser: P, handler: H, deliver: fn(&H, &Parsed<P::Message>)) -> Self {
-        let (handler, config) = (Arc::new(handler), StreamConfig::default());
-        Self { parser, handler, deliver, config, half_made: None }
+        Self { parser, handler: Arc::new(handler), deliver, config: None, half_made: None }
     }
 
     /// The same with other limits for the streams.
     #[must_use]
     pub fn with_stream_config(mut self, config: StreamConfig) -> Self {
-        self.config = config;
+        self.config = Some(config);
         self
     }
 }
@@ -78,7 +86,10 @@ where
             Arc::new(Mutex::new(Shared {
                 session: Session::new(self.parser.clone()),
                 out: Vec::new(),
-                config: self.config.clone(),
+                config: self.config.clone().unwrap_or_default(),
+                has_own_config: self.config.is_some(),
+                memory_limit: None,
+                drops_flow: false,
                 last: Moment { ts: Timestamp::default(), packet: 0 },
                 closed: false,
             }))
@@ -121,10 +132,14 @@ where
     P: SessionParser,
     H: Send + Sync + 'static,
 {
-    fn configure(&mut self, config: &FlowTrackerConfig, _limits: &Arc<StreamConfig>) {
-        if let Some(bytes) = config.max_reassembler_buffer {
-            self.with(|_, shared| shared.config.max_buffer = bytes);
-        }
+    fn configure(&mut self, config: &FlowTrackerConfig, limits: &Arc<StreamConfig>) {
+        self.with(|_, shared| {
+            if !shared.has_own_config {
+                shared.config = StreamConfig::clone(limits);
+            }
+            shared.memory_limit = config.max_reassembler_buffer;
+            shared.drops_flow = config.overflow_policy == OverflowPolicy::DropFlow;
+        });
     }
 
     fn established(&mut self, round_trip: Duration) {
@@ -178,6 +193,17 @@ where
 
     fn is_poisoned(&self) -> bool {
         self.poison.is_some()
+    }
+
+    fn is_overflowed(&self) -> bool {
+        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_full = |limit| shared.session.parser().buffered_bytes() > limit;
+        (shared.drops_flow && shared.session.has_overflowed())
+            || shared.memory_limit.is_some_and(is_full)
+    }
+
+    fn buffer_stats(&self) -> ReassemblyStats {
+        self.look(StreamReassembler::buffer_stats)
     }
 
     fn queued_bytes(&self) -> usize {

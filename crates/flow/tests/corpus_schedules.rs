@@ -499,6 +499,7 @@ fn conserves(session: &Session, side: FlowSide, unique: Option<u64>) -> Option<S
     let sum_is_right = if uncounted == 0 { sum == payload } else { sum <= payload };
     let dropped = stats.late_bytes
         + stats.before_start_bytes
+        + stats.refused_bytes
         + stats.beyond_fin_bytes
         + stats.undelivered_bytes;
     let unique_is_right = unique.is_none_or(|unique| {

@@ -58,10 +58,14 @@ pub(super) struct Stray {
 /// word of them comes soon; a burst of merged segments is a few more.
 const MAX_STRAYS: usize = 16;
 
-/// Bytes kept of them.
+/// Bytes kept of them, if a stream may hold as much.
+///
+/// Rationale: room for a few merged segments of 64 KiB, and little beside what else is queued.
 const MAX_STRAY_BYTES: usize = 256 << 10;
 
 /// How far segments and acknowledgments may lie apart to vouch for each other.
+///
+/// Rationale: a receive window of a fast path, as the tracker has it.
 const STRAY_SPAN: u32 = 1 << 20;
 
 impl Stray {
@@ -110,14 +114,18 @@ impl StreamReassembler {
         let cut_off = segment.len - captured;
         // Of a probe, when it is taken.
         rare.stats.truncated_bytes += if is_probe { 0 } else { cut_off.into() };
-        if segment.payload.len() > config.max_buffer {
+        if self.flags & (HELD | STRAYS) == 0 {
+            rare.kept_since = segment.ts;
+        }
+        let held: usize = rare.held.iter().map(Held::len).sum();
+        if held + segment.payload.len() > config.max_buffer {
             // If it was taken, the acknowledgment makes a hole of it.
-            rare.stats.undelivered_bytes += u64::from(captured);
+            rare.stats.refused_bytes += u64::from(captured);
             return;
         }
         if rare.held.len() == MAX_SYNS {
             let oldest = rare.held.remove(0);
-            rare.stats.undelivered_bytes += oldest.len() as u64;
+            rare.stats.refused_bytes += oldest.len() as u64;
         }
         let bytes = slice(segment.payload, 0, captured.into()).to_vec();
         rare.held.push(Held { seq, bytes, cut_off, packet: segment.packet, is_probe });
@@ -174,7 +182,7 @@ impl StreamReassembler {
     pub(super) fn drop_held(&mut self) {
         let dropped: usize = self.take_held().iter().map(Held::len).sum();
         if let Some(rare) = &mut self.rare {
-            rare.stats.undelivered_bytes += dropped as u64;
+            rare.stats.refused_bytes += dropped as u64;
         }
     }
 
@@ -193,15 +201,16 @@ impl StreamReassembler {
             }
             return;
         }
-        self.begin_at(segment.start);
         let taken = seq.wrapping_sub(self.next_seq).cast_signed().max(0);
         self.release_held(taken.unsigned_abs().into(), sink);
     }
 
-    /// Of SYNs with different numbers, this is the one that counts.
+    /// The stream begins here, as its SYN says; of SYNs with different numbers, the one that counts.
     pub(super) fn begin_at(&mut self, start: Option<u32>) {
-        if let (true, 0, Some(start)) = (self.flags & HELD != 0, self.next, start) {
+        let is_open = self.next == 0 && self.flags & (QUEUED | SKIP | ENDED | LOST) == 0;
+        if let (true, Some(start)) = (is_open, start) {
             self.next_seq = start;
+            self.flags |= STARTED;
         }
     }
 
@@ -226,7 +235,7 @@ impl StreamReassembler {
             let room = taken.min(self.fin.saturating_sub(self.next));
             let upto = if Some(at) == ours { room.min(held.len() as u64) } else { 0 };
             let left = held.len() as u64 - upto;
-            self.rare.get_or_insert_default().stats.undelivered_bytes += left;
+            self.rare.get_or_insert_default().stats.refused_bytes += left;
             if upto > 0 {
                 self.deliver(slice(&held.bytes, 0, upto), held.packet, sink);
             }
@@ -238,24 +247,29 @@ impl StreamReassembler {
     }
 
     /// Keeps a segment until somebody vouches for it.
-    pub(super) fn keep_stray(&mut self, segment: &Segment<'_>) {
+    pub(super) fn keep_stray(&mut self, segment: &Segment<'_>, config: &StreamConfig) {
         if self.flags & SKIP != 0 {
             return;
         }
         let rare = self.rare.get_or_insert_default();
+        if self.flags & (HELD | STRAYS) == 0 {
+            rare.kept_since = segment.ts;
+        }
         let bytes = segment.payload.to_vec();
         rare.stray_bytes += bytes.len();
+        let most = MAX_STRAY_BYTES.min(config.max_buffer);
         let resync = match segment.start.or(segment.acked) {
             Some(_) => Resync::AfterGap,
             None => Resync::Anew,
         };
         let Segment { seq, len, fin, packet, .. } = *segment;
         rare.strays.push_back(Stray { seq, bytes, len, fin, packet, resync });
-        while rare.strays.len() > MAX_STRAYS || rare.stray_bytes > MAX_STRAY_BYTES {
+        while rare.strays.len() > MAX_STRAYS || rare.stray_bytes > most {
             let Some(oldest) = rare.strays.pop_front() else { break };
             rare.stray_bytes -= oldest.bytes.len();
         }
         self.flags |= STRAYS;
+        self.count_strays();
     }
 
     /// The other side has acknowledged up to here. If that is further than anything seen but strays,

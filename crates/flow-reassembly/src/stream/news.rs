@@ -105,10 +105,4 @@ impl StreamReassembler {
         }
         self.flags |= FRESH;
     }
-
-    /// Whether bytes were missing so far.
-    #[must_use]
-    pub fn has_gaps(&self) -> bool {
-        self.rare.as_ref().is_some_and(|rare| rare.stats.gaps.iter().any(|&count| count > 0))
-    }
 }

@@ -12,6 +12,9 @@ impl StreamReassembler {
         let held = self.held_extent();
         self.drop_held();
         if let Some(rare) = &mut self.rare {
+            let ours = held.map_or(0, |(start, end)| end - start);
+            rare.stats.refused_bytes -= ours;
+            rare.stats.undelivered_bytes += ours;
             rare.stats.undelivered_bytes += rare.queue.bytes();
             for (start, end) in rare.queue.extents().chain(held) {
                 insert(&mut rare.unwanted, start, end);

@@ -128,6 +128,7 @@ pub(crate) fn accounted(stream: &StreamReassembler) -> u64 {
         + stats.retransmitted_bytes
         + stats.late_bytes
         + stats.before_start_bytes
+        + stats.refused_bytes
         + stats.beyond_fin_bytes
         + stats.undelivered_bytes
         + stats.truncated_bytes

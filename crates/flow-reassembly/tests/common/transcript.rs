@@ -52,6 +52,14 @@ impl Reassembler for Transcript {
         self.stream.segment(segment, &self.config, &mut self.text);
     }
 
+    fn in_order(&mut self, seq: u32, payload: &[u8], packet: u64) -> bool {
+        self.stream.in_order(seq, payload, packet, &mut self.text)
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.stream.is_waiting()
+    }
+
     fn progress(&mut self, acked: Option<u32>, ts: Timestamp) {
         if self.stream.is_waiting() {
             self.stream.progress(acked, ts, &self.config, &mut self.text);

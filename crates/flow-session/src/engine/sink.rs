@@ -3,16 +3,27 @@
 use std::time::Duration;
 
 use flow_core::{
-    AnomalyKind, EndReason, Flow, FlowSide, FlowSink, FlowState, L4Proto, OverflowPolicy,
-    Timestamp, TrackedPacket,
+    AnomalyKind, EndReason, Flow, FlowSide, FlowSink, FlowState, Gap, L4Proto, OverflowPolicy,
+    TcpSideStats, Timestamp, TrackedPacket, seq_before,
 };
-use flow_reassembly::{LastWord, Segment};
+use flow_reassembly::{LastWord, Segment, StreamReassembler, StreamSink};
 
 use super::{PoisonPolicy, SessionState, Sink, Slot};
 use crate::session::{Moment, Session, count_streams, moment_of, parse_error};
 use crate::{
     Context, DatagramParser, Mark, Origin, Parsed, ParserSet, SessionEvent, SessionParser,
 };
+
+/// Reads no stream.
+struct Nobody;
+
+impl StreamSink for Nobody {
+    fn data(&mut self, _offset: u64, _bytes: &[u8], _packet: u64) {}
+
+    fn gap(&mut self, _gap: Gap) {}
+
+    fn end(&mut self, _offset: u64) {}
+}
 
 impl<K: Clone, T: ParserSet, S> FlowSink<K, SessionState<T, S>> for Sink<K, T> {
     const READS_PAYLOAD: bool = true;
@@ -133,12 +144,12 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
         }
         // Either side may have finished before the first payload came.
         let mut own_fin = None;
+        let seq = packet.tcp.map_or(0, |info| info.seq);
+        let is_known = |fin: &Segment<'_>| fin.start.is_some() || !seq_before(seq, fin.seq);
         for side in FlowSide::BOTH {
             match Segment::fin_of(flow, packet, side) {
                 // Nothing but the payload says where its stream begins.
-                fin if side == packet.side && flow.stream_start(side).is_none() => {
-                    own_fin = fin;
-                }
+                Some(fin) if side == packet.side && !is_known(&fin) => own_fin = Some(fin),
                 Some(fin) => session.segment(side, &fin, &self.config, &mut self.stream_out),
                 None => {}
             }
@@ -289,6 +300,9 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
     ) {
         let mut poison = None;
         let words = FlowSide::BOTH.map(|side| LastWord::of(flow, side));
+        if matches!(flow.user.slot, Slot::Idle) && flow.l4() == Some(L4Proto::Tcp) {
+            self.count_unseen(flow, words);
+        }
         match &mut flow.user.slot {
             Slot::Stream(session) => {
                 self.queued -= session.queued_bytes();
@@ -312,6 +326,19 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
         } else {
             self.drop_session(flow);
             self.push_closed(flow, reason);
+        }
+    }
+
+    /// Counts what was acknowledged of streams of which nothing was captured.
+    fn count_unseen<S>(&mut self, flow: &mut Flow<K, SessionState<T, S>>, words: [LastWord; 2]) {
+        for (side, word) in FlowSide::BOTH.into_iter().zip(words) {
+            let mut stream = StreamReassembler::new();
+            stream.last_word(word, &self.config, &mut Nobody);
+            stream.finish(&mut Nobody);
+            if stream.stats() != TcpSideStats::default() {
+                flow.tcp_stats_mut(side).add(&stream.stats());
+                flow.note(side, b'G');
+            }
         }
     }
 

@@ -122,6 +122,7 @@ pub(crate) fn accounted(stats: &FlowStats, side: FlowSide) -> u64 {
         + stats.retransmitted_bytes
         + stats.late_bytes
         + stats.before_start_bytes
+        + stats.refused_bytes
         + stats.beyond_fin_bytes
         + stats.undelivered_bytes
         + stats.truncated_bytes
