@@ -336,6 +336,15 @@ fn calls() -> impl Strategy<Value = Vec<Call>> {
     proptest::collection::vec(call, 1..40)
 }
 
+/// The beginning is known from the SYN, whether anybody wants the bytes or not.
+#[test]
+fn b19_a_fin_is_all_that_comes() {
+    let mut it = Run::new(7);
+    it.stream.skip();
+    it.fin(0);
+    assert_eq!(it.out.ends, [0]);
+}
+
 proptest! {
     /// What is delivered, what is not, and what is missing is all there is; each byte is counted
     /// once, however often and in whatever order it comes.

@@ -207,8 +207,8 @@ impl StreamReassembler {
 
     /// The stream begins here, as its SYN says; of SYNs with different numbers, the one that counts.
     pub(super) fn begin_at(&mut self, start: Option<u32>) {
-        let is_open = self.next == 0 && self.flags & (QUEUED | SKIP | ENDED | LOST) == 0;
-        if let (true, Some(start)) = (is_open, start) {
+        let is_known = self.next > 0 || self.flags & (QUEUED | SKIP | ENDED | LOST) != 0;
+        if let (true, Some(start)) = (self.flags & STARTED == 0 || !is_known, start) {
             self.next_seq = start;
             self.flags |= STARTED;
         }
