@@ -5,9 +5,10 @@ pub(crate) struct Rumours {
     /// Initial sequence numbers of SYNs and SYN-ACKs that contradict what is known, until the
     /// other side takes one up. An end that has some is flagged `CANDIDATE`.
     pub(super) candidates: [Candidates; 2],
-    /// Where an end would go on if a segment out of any window were to be believed; valid with
-    /// `STRAY`; where that segment began.
+    /// Where an end would go on if a segment out of any window were to be believed. Valid with
+    /// `STRAY`, as the next one is.
     pub(super) stray: [u32; 2],
+    /// Where that segment began.
     pub(super) stray_from: [u32; 2],
     /// Where FINs were that have data behind them.
     pub(super) fin: [Option<u32>; 2],
