@@ -92,6 +92,12 @@ fn details(kind: &AnomalyKind) -> (Option<FlowSide>, Details<'_>) {
             details.reason = Some(Reason::Words(reason));
             Some(*side)
         }
+        AnomalyKind::ProtocolViolation { side, offset, reason, count } => {
+            details.offset = Some(*offset);
+            details.count = Some(*count);
+            details.reason = Some(Reason::Words(reason));
+            Some(*side)
+        }
         AnomalyKind::StreamGap { side, offset, bytes, count, reason } => {
             details.offset = Some(*offset);
             details.bytes = Some(*bytes);

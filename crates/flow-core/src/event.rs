@@ -235,6 +235,18 @@ pub enum AnomalyKind {
         /// The parser's words, 256 bytes at most.
         reason: String,
     },
+    /// A message breaks the rules of its protocol, or can be read in more than one way. The parser
+    /// reads on.
+    ProtocolViolation {
+        /// Who sent it.
+        side: FlowSide,
+        /// Stream offset of the first such place; of a datagram, the place in it.
+        offset: u64,
+        /// What is wrong: one of the words that the parser's crate lists.
+        reason: &'static str,
+        /// How many such places.
+        count: u64,
+    },
     /// Bytes of a stream are missing.
     StreamGap {
         /// Who sent them.
@@ -292,6 +304,7 @@ impl fmt::Display for AnomalyKind {
             Self::OutOfOrderSegment { .. } => "out_of_order_segment",
             Self::FlowTableEvictionPressure { .. } => "flow_table_eviction_pressure",
             Self::SessionParseError { .. } => "session_parse_error",
+            Self::ProtocolViolation { .. } => "protocol_violation",
             Self::StreamGap { .. } => "stream_gap",
             Self::BudgetFlush { .. } => "budget_flush",
             Self::OverlapConflict { .. } => "overlap_conflict",

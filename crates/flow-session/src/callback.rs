@@ -175,12 +175,12 @@ where
     }
 
     fn has_news(&self) -> bool {
-        self.look(StreamReassembler::has_news)
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).session.has_news()
     }
 
     fn report(&mut self, side: FlowSide, tick: Option<u64>, tell: &mut dyn FnMut(AnomalyKind)) {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.session.stream_mut(side).report(side, tick, tell);
+        shared.session.report_side(side, tick, tell);
     }
 
     fn finish(&mut self, reason: EndReason) {

@@ -9,6 +9,7 @@ use flow_core::{
 };
 use flow_reassembly::{OverlapPolicy, StreamConfig, longest_waiting};
 
+use crate::notes::Notes;
 use crate::session::{Moment, Session};
 use crate::{
     DatagramOnly, DatagramParser, DatagramParserFactory, Parsed, ParserSet, SessionEvent,
@@ -56,9 +57,15 @@ enum Slot<T: ParserSet> {
     /// No payload yet.
     Idle,
     Stream(Box<Session<T::Stream>>),
-    Datagram(T::Datagram),
+    Datagram(Box<DatagramSession<T::Datagram>>),
     /// No parser any more.
     Done,
+}
+
+/// What is kept per UDP flow.
+struct DatagramSession<D> {
+    parser: D,
+    notes: Notes,
 }
 
 /// What happens to a flow whose parser gave up.

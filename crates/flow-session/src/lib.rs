@@ -60,6 +60,7 @@ mod callback;
 mod engine;
 mod event;
 mod factory;
+mod notes;
 mod parser;
 mod session;
 mod set;

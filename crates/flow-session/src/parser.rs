@@ -3,6 +3,8 @@ use std::ops::Range;
 
 use flow_core::{EndReason, FlowSide, Gap, Timestamp};
 
+use crate::notes::Notes;
+
 /// Turns the two byte streams of a TCP connection into messages.
 ///
 /// The smallest parser has a [`Message`](Self::Message) type and the two `feed_*` methods, which
@@ -193,6 +195,7 @@ pub struct Context<'a, M> {
     len: u64,
     pending: &'a mut Option<Mark>,
     out: &'a mut Vec<Parsed<M>>,
+    notes: Option<&'a mut Notes>,
 }
 
 impl<'a, M> Context<'a, M> {
@@ -210,7 +213,26 @@ impl<'a, M> Context<'a, M> {
         pending: &'a mut Option<Mark>,
         out: &'a mut Vec<Parsed<M>>,
     ) -> Self {
-        Self { ts, packet, side, at, len: len as u64, pending, out }
+        Self { ts, packet, side, at, len: len as u64, pending, out, notes: None }
+    }
+
+    /// The same with a place for what [`anomaly`](Self::anomaly) is told.
+    pub(crate) fn with_notes(self, notes: &'a mut Notes) -> Self {
+        Self { notes: Some(notes), ..self }
+    }
+
+    /// A context for a parser inside of this one: of `len` bytes, the first of which is `at`. What
+    /// it finds to be an anomaly is one here, too.
+    pub fn inner<'b, N>(
+        &'b mut self,
+        at: Mark,
+        len: usize,
+        pending: &'b mut Option<Mark>,
+        out: &'b mut Vec<Parsed<N>>,
+    ) -> Context<'b, N> {
+        let notes = self.notes.as_deref_mut();
+        let Self { ts, packet, side, .. } = *self;
+        Context { ts, packet, side, at, len: len as u64, pending, out, notes }
     }
 
     /// The time of the packet that completed these bytes.
@@ -249,6 +271,17 @@ impl<'a, M> Context<'a, M> {
     /// Puts out a message made of all bytes of this side that are not part of another one.
     pub fn emit(&mut self, message: M) {
         self.emit_all([message]);
+    }
+
+    /// Says that the message with the byte of index `at` breaks the rules of its protocol, or can
+    /// be read in more than one way: an [`AnomalyKind::ProtocolViolation`], if anomalies are
+    /// switched on. The words for it are fixed, so that they can be counted.
+    ///
+    /// [`AnomalyKind::ProtocolViolation`]: flow_core::AnomalyKind::ProtocolViolation
+    pub fn anomaly(&mut self, at: usize, reason: &'static str) {
+        if let Some(notes) = &mut self.notes {
+            notes.add(self.side, self.at.offset + at as u64, reason);
+        }
     }
 
     /// Puts out messages, each with the provenance of all of them together: the bytes since the

@@ -5,6 +5,7 @@ use flow_reassembly::{
     LastWord, OverlapPolicy, Segment, StreamConfig, StreamReassembler, StreamSink,
 };
 
+use crate::notes::Notes;
 use crate::{Context, GapAction, Mark, Parsed, SessionParser};
 
 /// A parser with the two streams it reads: what the engine keeps per TCP flow, and what a
@@ -15,6 +16,7 @@ pub struct Session<P> {
     pending: [Option<Mark>; 2],
     unwanted: [bool; 2],
     fed_last: FlowSide,
+    notes: Notes,
     parser: P,
 }
 
@@ -35,6 +37,7 @@ impl<P: SessionParser> Session<P> {
             pending: [None; 2],
             unwanted: [false; 2],
             fed_last: FlowSide::Initiator,
+            notes: Notes::default(),
             parser,
         }
     }
@@ -102,6 +105,7 @@ impl<P: SessionParser> Session<P> {
     pub(crate) fn is_plain(&self) -> bool {
         self.streams.iter().all(StreamReassembler::is_plain)
             && !self.is_unwanted()
+            && !self.notes.are_fresh()
             && !self.parser.is_poisoned()
     }
 
@@ -142,19 +146,7 @@ impl<P: SessionParser> Session<P> {
             self.with(side, moment, out, |stream, feed| {
                 if !*feed.poisoned {
                     let at = Mark { offset: stream.offset(), packet: moment.packet };
-                    feed.parser.close(
-                        side,
-                        reason,
-                        &mut Context::new(
-                            moment.ts,
-                            moment.packet,
-                            side,
-                            at,
-                            0,
-                            feed.pending,
-                            feed.out,
-                        ),
-                    );
+                    feed.tell(at, 0, |parser, cx| parser.close(side, reason, cx));
                 }
             });
         }
@@ -227,14 +219,25 @@ impl<P: SessionParser> Session<P> {
     /// Whether something happened since the last [`report`](Self::report).
     #[inline]
     pub fn has_news(&self) -> bool {
-        self.streams.iter().any(StreamReassembler::has_news)
+        self.streams.iter().any(StreamReassembler::has_news) || self.notes.are_fresh()
     }
 
-    /// What was out of the ordinary in the streams: see [`StreamReassembler::report`].
+    /// What was out of the ordinary in the streams, and in what the parser read of them.
     pub fn report(&mut self, tick: Option<u64>, mut tell: impl FnMut(AnomalyKind)) {
-        for (side, stream) in FlowSide::BOTH.into_iter().zip(&mut self.streams) {
-            stream.report(side, tick, &mut tell);
+        for side in FlowSide::BOTH {
+            self.report_side(side, tick, &mut tell);
         }
+    }
+
+    /// The same of one side: see [`StreamReassembler::report`].
+    pub(crate) fn report_side(
+        &mut self,
+        side: FlowSide,
+        tick: Option<u64>,
+        mut tell: impl FnMut(AnomalyKind),
+    ) {
+        self.stream_mut(side).report(side, tick, &mut tell);
+        self.notes.report(side, tick, tell);
     }
 
     fn with(
@@ -258,6 +261,7 @@ impl<P: SessionParser> Session<P> {
             parser: &mut self.parser,
             pending,
             unwanted: &mut self.unwanted,
+            notes: &mut self.notes,
             poisoned: &mut poisoned,
             fed: false,
             out,
@@ -283,6 +287,7 @@ struct Feed<'a, P: SessionParser> {
     parser: &'a mut P,
     pending: &'a mut Option<Mark>,
     unwanted: &'a mut [bool; 2],
+    notes: &'a mut Notes,
     poisoned: &'a mut bool,
     fed: bool,
     out: &'a mut Vec<Parsed<P::Message>>,
@@ -296,8 +301,8 @@ impl<P: SessionParser> Feed<'_, P> {
         what: impl FnOnce(&mut P, &mut Context<'_, P::Message>),
     ) {
         let Moment { ts, packet } = self.moment;
-        let mut cx = Context::new(ts, packet, self.side, at, len, self.pending, self.out);
-        what(self.parser, &mut cx);
+        let cx = Context::new(ts, packet, self.side, at, len, self.pending, self.out);
+        what(self.parser, &mut cx.with_notes(self.notes));
         self.fed = true;
         *self.poisoned = self.parser.is_poisoned();
         for (side, unwanted) in FlowSide::BOTH.into_iter().zip(self.unwanted.iter_mut()) {

@@ -6,13 +6,16 @@
 #[path = "../../flow-core/tests/wire/mod.rs"]
 mod wire;
 
-use flow_core::{AnomalyKind, FlowSide, FlowStats, FlowTrackerConfig, Gap, GapReason};
-use flow_session::{Context, FlowSessionDriver, GapAction, SessionEvent, SessionParser};
+use flow_core::{AnomalyKind, FlowEvent, FlowSide, FlowStats, FlowTrackerConfig, Gap, GapReason};
+use flow_reassembly::FlowDriver;
+use flow_session::{
+    CallbackFactory, Context, FlowSessionDriver, GapAction, SessionEvent, SessionParser,
+};
 use wire::{Wire, frames};
 
 const HANDSHAKE: &str = "> S -1\n< SA -1 0\n> A 0 0\n";
 
-/// Reads on, whatever is missing.
+/// Reads on, whatever is missing, and takes exception to exclamation marks.
 #[derive(Clone, Debug, Default)]
 struct Any;
 
@@ -27,6 +30,11 @@ impl SessionParser for Any {
         Vec::new()
     }
 
+    fn feed(&mut self, _side: FlowSide, bytes: &[u8], cx: &mut Context<'_, ()>) {
+        let marks = (0..).zip(bytes).filter(|(_, byte)| **byte == b'!');
+        marks.for_each(|(at, _)| cx.anomaly(at, "too loud"));
+    }
+
     fn gap(&mut self, _side: FlowSide, _gap: Gap, _cx: &mut Context<'_, ()>) -> GapAction {
         GapAction::Resume
     }
@@ -36,15 +44,21 @@ fn letter(side: FlowSide, letter: char) -> char {
     if side == FlowSide::Initiator { letter } else { letter.to_ascii_lowercase() }
 }
 
-/// `O` for early segments, `C` for conflicting bytes, `G` for gaps, `B` for a flush, in lower case
+/// `V` for violations, `O` for early segments, `C` for conflicting bytes, `G` for gaps, `B` for a flush, in lower case
 /// if the responder sent them.
 fn describe(event: &SessionEvent<u32, ()>) -> Option<String> {
-    let kind = match event {
-        SessionEvent::Anomaly { kind, .. } => kind,
-        SessionEvent::Closed { reason, .. } => return Some(reason.to_string()),
-        _ => return None,
-    };
-    Some(match *kind {
+    match event {
+        SessionEvent::Anomaly { kind, .. } => Some(describe_kind(kind)),
+        SessionEvent::Closed { reason, .. } => Some(reason.to_string()),
+        _ => None,
+    }
+}
+
+fn describe_kind(kind: &AnomalyKind) -> String {
+    match *kind {
+        AnomalyKind::ProtocolViolation { side, offset, reason, count } => {
+            format!("{}{count}@{offset} {reason}", letter(side, 'V'))
+        }
         AnomalyKind::OutOfOrderSegment { side, count } => format!("{}{count}", letter(side, 'O')),
         AnomalyKind::OverlapConflict { side, bytes } => format!("{}{bytes}", letter(side, 'C')),
         AnomalyKind::StreamGap { side, offset, bytes, count, reason } => {
@@ -52,7 +66,7 @@ fn describe(event: &SessionEvent<u32, ()>) -> Option<String> {
         }
         AnomalyKind::BudgetFlush { side, bytes } => format!("{}{bytes}", letter(side, 'B')),
         ref other => other.to_string(),
-    })
+    }
 }
 
 fn driver(config: FlowTrackerConfig) -> FlowSessionDriver<Wire, Any> {
@@ -125,6 +139,28 @@ fn f3_a_full_queue() {
             "0 eof",
         ],
     );
+}
+
+const LOUD: &str = "> PA 0 0 a!\n> PA 3 0 !!\n> PA 2 0 !\n< PA 0 5 !\n+1000 > PA 5 1 b\n> PA 6 1 !";
+
+#[test]
+fn what_a_parser_takes_exception_to() {
+    check(LOUD, &["1 V1@1 too loud", "2 O1", "4 v1@0 too loud", "6 V4@2 too loud", "0 eof"]);
+}
+
+#[test]
+fn a_callback_face_tells_of_it_too() {
+    let factory = CallbackFactory::new(Any, (), |(), _| {});
+    let mut driver = FlowDriver::new(Wire, factory).with_emit_anomalies(true);
+    let mut all = Vec::new();
+    for (number, frame) in (-2..).zip(frames(&format!("{HANDSHAKE}{LOUD}"), [u32::MAX - 7, 9])) {
+        for event in driver.track(frame.view()) {
+            if let FlowEvent::Anomaly { kind, .. } = event {
+                all.push(format!("{number} {}", describe_kind(&kind)));
+            }
+        }
+    }
+    assert_eq!(all, ["1 V1@1 too loud", "2 O1", "4 v1@0 too loud", "6 V4@2 too loud"]);
 }
 
 /// All kinds of trouble on both sides, with pauses of so many milliseconds.

@@ -8,7 +8,8 @@ use flow_core::{
 };
 use flow_reassembly::{LastWord, Segment, StreamReassembler, StreamSink};
 
-use super::{PoisonPolicy, SessionState, Sink, Slot};
+use super::{DatagramSession, PoisonPolicy, SessionState, Sink, Slot};
+use crate::notes::Notes;
 use crate::session::{Moment, Session, count_streams, moment_of, parse_error};
 use crate::{
     Context, DatagramParser, Mark, Origin, Parsed, ParserSet, SessionEvent, SessionParser,
@@ -210,20 +211,25 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
         packet: &TrackedPacket<'_>,
     ) -> Option<EndReason> {
         if let Slot::Idle = flow.user.slot {
-            flow.user.slot = Slot::Datagram((self.new_datagram)(flow.key())?);
+            let (parser, notes) = ((self.new_datagram)(flow.key())?, Notes::default());
+            flow.user.slot = Slot::Datagram(Box::new(DatagramSession { parser, notes }));
         }
         let moment = moment_of(packet);
-        let Slot::Datagram(parser) = &mut flow.user.slot else { return None };
+        let Slot::Datagram(session) = &mut flow.user.slot else { return None };
+        let DatagramSession { parser, notes } = &mut **session;
         let at = Mark { offset: 0, packet: packet.number };
         let (side, len) = (packet.side, packet.payload.len());
         let mut pending = Some(at);
         let out = &mut self.datagram_out;
-        let mut cx = Context::new(packet.ts, packet.number, side, at, len, &mut pending, out);
-        parser.datagram(side, packet.payload, &mut cx);
+        let cx = Context::new(packet.ts, packet.number, side, at, len, &mut pending, out);
+        parser.datagram(side, packet.payload, &mut cx.with_notes(notes));
         let poisoned = parser.is_poisoned();
         let poison =
             parse_error(poisoned.then(|| (side, parser.poison_reason().unwrap_or("poisoned"))));
-        let unwanted = !parser.wants();
+        let (unwanted, has_news) = (!parser.wants(), notes.are_fresh());
+        if has_news {
+            self.report(flow, Some(self.limits.tick(packet.ts)), packet.ts);
+        }
         self.flush(flow, moment);
         if poison.is_none() && unwanted {
             self.drop_session(flow);
@@ -311,12 +317,12 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
                 self.queued += session.queued_bytes();
                 poison = parse_error(session.poison());
             }
-            Slot::Datagram(parser) => {
+            Slot::Datagram(session) => {
                 let at = Mark { offset: 0, packet: moment.packet };
                 let (ts, packet, side) = (moment.ts, moment.packet, FlowSide::Initiator);
                 let (mut pending, out) = (None, &mut self.datagram_out);
-                let mut cx = Context::new(ts, packet, side, at, 0, &mut pending, out);
-                parser.close(reason, &mut cx);
+                let cx = Context::new(ts, packet, side, at, 0, &mut pending, out);
+                session.parser.close(reason, &mut cx.with_notes(&mut session.notes));
             }
             Slot::Idle | Slot::Done => {}
         }
@@ -352,7 +358,7 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
         count_streams(flow, &session);
     }
 
-    /// Tells of what was out of the ordinary in the streams of a flow, if anything was.
+    /// Tells of what was out of the ordinary in what a flow carries, if anything was.
     fn report<S>(
         &mut self,
         flow: &mut Flow<K, SessionState<T, S>>,
@@ -360,10 +366,16 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
         ts: Timestamp,
     ) {
         let mut kinds = Vec::new();
-        if let Slot::Stream(session) = &mut flow.user.slot
-            && (tick.is_none() || session.has_news())
-        {
-            session.report(tick, |kind| kinds.push(kind));
+        match &mut flow.user.slot {
+            Slot::Stream(session) if tick.is_none() || session.has_news() => {
+                session.report(tick, |kind| kinds.push(kind));
+            }
+            Slot::Datagram(session) => {
+                for side in FlowSide::BOTH {
+                    session.notes.report(side, tick, |kind| kinds.push(kind));
+                }
+            }
+            _ => {}
         }
         for kind in kinds {
             if let AnomalyKind::StreamGap { side, .. } = kind {
