@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use flow::extract::{FiveTuple, FiveTupleKey};
-use flow::http::{HttpConfig, HttpParser};
+use flow::http::HttpConfig;
+use flow::l7::{L7Config, L7DatagramParser, L7Message, L7Parser};
 use flow::{
     FlowProtocolDriver, PacketView, PoisonPolicy, ProtocolMessage, SessionEvent, StreamAndDatagram,
 };
@@ -15,7 +16,6 @@ use self::fields::{Entry, Sent};
 use crate::anomaly::AnomalyLine;
 use crate::args::{Buffer, Common, Format};
 use crate::input::{self, Consumer, Skipped, Watched};
-use crate::l7::{L7Datagram, L7Message, L7Stream};
 use crate::output::Output;
 use crate::sessions::{Session, Sessions};
 
@@ -31,13 +31,11 @@ pub(crate) fn run(common: &Common, buffer: &Buffer, mut output: Output) -> io::R
     // Bodies are not printed; their digests are for programs.
     config.max_body = 0;
     config.digest_bodies = common.format == Format::Json;
-    let http = Arc::new(HttpParser::with_config(config));
+    let streams = L7Parser::new(Arc::new(L7Config::default().with_http(config)));
     let engine = FlowProtocolDriver::with_parsers(
         extractor,
-        move |key: &FiveTupleKey| {
-            L7Stream::for_ports(Arc::clone(&http), key.a.port(), key.b.port())
-        },
-        |key: &FiveTupleKey| L7Datagram::for_ports(key.a.port(), key.b.port()),
+        move |key: &FiveTupleKey| streams.clone().with_ports(key.a.port(), key.b.port()),
+        |key: &FiveTupleKey| L7DatagramParser::default().with_ports(key.a.port(), key.b.port()),
     )
     .with_config(buffer.limit(common.tracker_config()))
     .with_emit_anomalies(common.anomalies)
@@ -67,7 +65,7 @@ const COLUMNS: [&str; 12] = [
 ];
 
 struct Log {
-    sessions: Sessions<Watched<FiveTuple>, StreamAndDatagram<L7Stream, L7Datagram>>,
+    sessions: Sessions<Watched<FiveTuple>, StreamAndDatagram<L7Parser, L7DatagramParser>>,
     output: Output,
 }
 

@@ -8,7 +8,6 @@ mod follow;
 mod gaps;
 mod input;
 mod key;
-mod l7;
 mod log;
 mod output;
 mod sessions;

@@ -1,4 +1,4 @@
-use crate::message::DnsOpcode;
+use crate::message::{DnsFlags, DnsOpcode};
 use crate::name::for_each_label;
 use crate::registry::{known_class, known_type, rr};
 use crate::wire::{HEADER, Header};
@@ -88,7 +88,14 @@ fn examine(body: &[u8], length: usize, service: DnsService) -> DnsDetection {
         return DnsDetection::NotDns;
     }
     let Some(header) = Header::read(body) else {
-        return DnsDetection::NeedMore;
+        // The flags alone tell most text.
+        let flags = body.get(2..4).and_then(|flags| flags.first_chunk());
+        return match flags.map(|flags| DnsFlags(u16::from_be_bytes(*flags))) {
+            Some(flags) if service == DnsService::Unknown && !are_strict_flags(flags) => {
+                DnsDetection::NotDns
+            }
+            _ => DnsDetection::NeedMore,
+        };
     };
     let plausible = match service {
         DnsService::Unknown => is_strict_header(&header, length),
@@ -115,14 +122,18 @@ fn is_strict_header(header: &Header, length: usize) -> bool {
     let (flags, [questions, answers, authorities, additionals]) = (header.flags, header.counts);
     let records = usize::from(answers) + usize::from(authorities) + usize::from(additionals);
     let least = HEADER + 5 * usize::from(questions) + 11 * records;
+    are_strict_flags(flags)
+        && questions <= MAX_QUESTIONS
+        && (questions > 0 || records > 0)
+        && least <= length
+}
+
+fn are_strict_flags(flags: DnsFlags) -> bool {
     flags.opcode().name().is_some()
         && flags.opcode() != DnsOpcode::DSO
         && !flags.z()
         && (flags.is_response() || flags.rcode().0 == 0)
         && flags.rcode().name().is_some()
-        && questions <= MAX_QUESTIONS
-        && (questions > 0 || records > 0)
-        && least <= length
 }
 
 /// The questions and records of a message that may not be there to its end.

@@ -58,6 +58,8 @@ fn streams() {
     }
     check(&framed(&query(1)), DnsDetection::Dns);
     check(&framed(&query(1))[..20], DnsDetection::NeedMore);
+    check(&framed(&query(1))[..7], DnsDetection::NeedMore);
+    check(b"220 mail", DnsDetection::NotDns);
     check(b"", DnsDetection::NeedMore);
     check(b"\0\x0B", DnsDetection::NotDns);
     check(b"GET / HTTP/1.1\r\n", DnsDetection::NotDns);

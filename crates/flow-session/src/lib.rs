@@ -56,6 +56,7 @@
 
 #![warn(clippy::indexing_slicing)]
 
+mod boxed;
 mod callback;
 mod engine;
 mod event;

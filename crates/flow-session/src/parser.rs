@@ -1,4 +1,4 @@
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::ops::Range;
 
 use flow_core::{EndReason, FlowSide, Gap, Timestamp};
@@ -186,7 +186,6 @@ impl<M> Parsed<M> {
 }
 
 /// What a parser is told of the bytes it gets, and where it puts messages.
-#[derive(Debug)]
 pub struct Context<'a, M> {
     ts: Timestamp,
     packet: u64,
@@ -194,8 +193,24 @@ pub struct Context<'a, M> {
     at: Mark,
     len: u64,
     pending: &'a mut Option<Mark>,
-    out: &'a mut Vec<Parsed<M>>,
+    out: Out<'a, M>,
     notes: Option<&'a mut Notes>,
+}
+
+/// Where messages go.
+enum Out<'a, M> {
+    Engine(&'a mut Vec<Parsed<M>>),
+    /// To the context of the parser around this one.
+    Outer(&'a mut dyn FnMut(Parsed<M>)),
+}
+
+impl<M> Out<'_, M> {
+    fn push(&mut self, parsed: Parsed<M>) {
+        match self {
+            Self::Engine(out) => out.push(parsed),
+            Self::Outer(sink) => sink(parsed),
+        }
+    }
 }
 
 impl<'a, M> Context<'a, M> {
@@ -213,7 +228,8 @@ impl<'a, M> Context<'a, M> {
         pending: &'a mut Option<Mark>,
         out: &'a mut Vec<Parsed<M>>,
     ) -> Self {
-        Self { ts, packet, side, at, len: len as u64, pending, out, notes: None }
+        let (len, out) = (len as u64, Out::Engine(out));
+        Self { ts, packet, side, at, len, pending, out, notes: None }
     }
 
     /// The same with a place for what [`anomaly`](Self::anomaly) is told.
@@ -221,18 +237,28 @@ impl<'a, M> Context<'a, M> {
         Self { notes: Some(notes), ..self }
     }
 
-    /// A context for a parser inside of this one: of `len` bytes, the first of which is `at`. What
-    /// it finds to be an anomaly is one here, too.
-    pub fn inner<'b, N>(
-        &'b mut self,
-        at: Mark,
-        len: usize,
-        pending: &'b mut Option<Mark>,
-        out: &'b mut Vec<Parsed<N>>,
-    ) -> Context<'b, N> {
-        let notes = self.notes.as_deref_mut();
-        let Self { ts, packet, side, .. } = *self;
-        Context { ts, packet, side, at, len: len as u64, pending, out, notes }
+    /// Calls a parser inside of this one with `len` bytes, the first of which is `at`, and the mark
+    /// kept for it as [`new`](Self::new) says. Its messages go where this context's go, as what
+    /// `wrap` makes of them, and its anomalies are this context's.
+    pub fn with_inner<N, R>(
+        &mut self,
+        (at, len): (Mark, usize),
+        pending: &mut Option<Mark>,
+        wrap: impl Fn(N) -> M,
+        call: impl FnOnce(&mut Context<'_, N>) -> R,
+    ) -> R {
+        let Self { ts, packet, side, out, notes, .. } = self;
+        let mut sink = |parsed: Parsed<N>| out.push(parsed.map(&wrap));
+        call(&mut Context {
+            ts: *ts,
+            packet: *packet,
+            side: *side,
+            at,
+            len: len as u64,
+            pending,
+            out: Out::Outer(&mut sink),
+            notes: notes.as_deref_mut(),
+        })
     }
 
     /// The time of the packet that completed these bytes.
@@ -293,11 +319,22 @@ impl<'a, M> Context<'a, M> {
         }
         let start = self.pending.take().unwrap_or(self.at);
         let (side, end) = (self.side, (self.at.offset + self.len).max(start.offset));
-        self.out.extend(messages.map(|message| Parsed {
-            side,
-            message,
-            first_packet: start.packet,
-            range: start.offset..end,
-        }));
+        for message in messages {
+            let (first_packet, range) = (start.packet, start.offset..end);
+            self.out.push(Parsed { side, message, first_packet, range });
+        }
+    }
+}
+
+impl<M> fmt::Debug for Context<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ts, packet, side, at, len, .. } = self;
+        f.debug_struct("Context")
+            .field("timestamp", ts)
+            .field("packet", packet)
+            .field("side", side)
+            .field("at", at)
+            .field("len", len)
+            .finish_non_exhaustive()
     }
 }

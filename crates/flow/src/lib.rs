@@ -11,6 +11,7 @@
 //! | `reassembly` | `flow::{FlowDriver, Reassembler, …}` | `flow-reassembly` |
 //! | `session` | `flow::{SessionParser, FlowSessionDriver, …}` | `flow-session` |
 //! | `http`, `tls`, `dns` | `flow::http`, `flow::tls`, `flow::dns` | `flow-http`, `flow-tls`, `flow-dns` |
+//! | `l7` | `flow::l7` | `flow-l7` |
 //! | `pcap` | `flow::pcap` | `flow-pcap` |
 //!
 //! All of them are on by default.
@@ -27,6 +28,8 @@ pub use flow_dns as dns;
 pub use flow_extract as extract;
 #[cfg(feature = "http")]
 pub use flow_http as http;
+#[cfg(feature = "l7")]
+pub use flow_l7 as l7;
 #[cfg(feature = "pcap")]
 pub use flow_pcap as pcap;
 #[cfg(feature = "tls")]

@@ -18,7 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("flow-http", &["flow-core", "flow-reassembly", "flow-session"]),
     ("flow-tls", &["flow-core", "flow-reassembly", "flow-session"]),
     ("flow-dns", &["flow-core", "flow-reassembly", "flow-session"]),
-    ("flow-l7", &["flow-dns", "flow-http", "flow-session", "flow-tls"]),
+    ("flow-l7", &["flow-core", "flow-dns", "flow-http", "flow-session", "flow-tls"]),
     ("flow-pcap", &["flow-core"]),
     ("flow-live", &["flow-core"]),
     ("flow-tokio", &[ANY]),

@@ -2,9 +2,10 @@
 
 use std::hint::black_box;
 
-use flow::dns::{DnsMessage, DnsUdpTransactions};
+use flow::dns::DnsMessage;
 use flow::extract::{FiveTuple, FiveTupleKey};
 use flow::http::{HttpMessage, HttpParser};
+use flow::l7::{L7DatagramParser, L7Message, L7Parser};
 use flow::tls::TlsMessage;
 use flow::{
     FlowDriver, FlowEvent, FlowExtractor, FlowProtocolDriver, FlowSessionDriver, FlowSide,
@@ -14,7 +15,6 @@ use flow::{
 use flow_benches::{Deaf, Idle};
 use serde_json::{Value, json};
 
-use crate::any_protocol::{AnyMessage, AnyProtocol};
 use crate::measure::{Packets, Work};
 
 /// Looks at no packet.
@@ -305,13 +305,13 @@ impl Messages {
         }
     }
 
-    fn any(&mut self, message: &AnyMessage) {
+    fn any(&mut self, message: &L7Message) {
         match message {
-            AnyMessage::Http(message) => self.http(message),
-            AnyMessage::Tls(TlsMessage::ClientHello(_)) => self.tls_hellos[0] += 1,
-            AnyMessage::Tls(TlsMessage::ServerHello(_)) => self.tls_hellos[1] += 1,
-            AnyMessage::Tls(_) => {}
-            AnyMessage::Dns(message) => self.dns(message),
+            L7Message::Http(message) => self.http(message),
+            L7Message::Tls(TlsMessage::ClientHello(_)) => self.tls_hellos[0] += 1,
+            L7Message::Tls(TlsMessage::ServerHello(_)) => self.tls_hellos[1] += 1,
+            L7Message::Dns(message) => self.dns(message),
+            _ => {}
         }
     }
 }
@@ -342,12 +342,13 @@ pub(crate) fn http(config: FlowTrackerConfig) -> impl Work {
 
 /// HTTP, TLS and DNS on any port, over TCP and UDP.
 pub(crate) fn all(config: FlowTrackerConfig) -> impl Work {
-    type Driver = FlowProtocolDriver<FiveTuple, AnyProtocol, DnsUdpTransactions>;
+    type Driver = FlowProtocolDriver<FiveTuple, L7Parser, L7DatagramParser>;
     let driver = Driver::new(FiveTuple::bidirectional())
         .with_config(config)
         .with_poison_policy(PoisonPolicy::EndSession);
     Drive::new(driver, Messages::default(), |found: &mut Messages, message| match message {
-        ProtocolMessage::Stream(message) => found.any(&message),
-        ProtocolMessage::Datagram(message) => found.dns(&message),
+        ProtocolMessage::Stream(message) | ProtocolMessage::Datagram(message) => {
+            found.any(&message);
+        }
     })
 }

@@ -8,6 +8,7 @@ use flow::dns::{
     DnsResponse,
 };
 use flow::http::{HttpHeaders, HttpMessage, HttpRequest, HttpResponse, HttpVersion};
+use flow::l7::L7Message;
 use flow::tls::{
     TlsAlert, TlsCertificate, TlsCertificateChain, TlsClientHello, TlsMessage, TlsServerHello,
     TlsVersion,
@@ -17,7 +18,6 @@ use serde::{Serialize, Serializer};
 
 use crate::anomaly::side_name;
 use crate::key::Ends;
-use crate::l7::L7Message;
 use crate::output::{Hex, Shown};
 
 /// Where a message came from.
