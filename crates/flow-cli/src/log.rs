@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use flow::extract::{FiveTuple, FiveTupleKey};
-use flow::http::HttpConfig;
+use flow::http::{BodyPolicy, HttpConfig};
 use flow::l7::{L7Config, L7DatagramParser, L7Message, L7Parser};
 use flow::{
     FlowProtocolDriver, PacketView, PoisonPolicy, ProtocolMessage, SessionEvent, StreamAndDatagram,
@@ -29,7 +29,7 @@ pub(crate) fn run(common: &Common, buffer: &Buffer, mut output: Output) -> io::R
     let extractor = Watched::new(common.five_tuple(), common, &skipped);
     let mut config = HttpConfig::default();
     // Bodies are not printed; their digests are for programs.
-    config.max_body = 0;
+    config.body = BodyPolicy::Skip;
     config.digest_bodies = common.format == Format::Json;
     let streams = L7Parser::new(Arc::new(L7Config::default().with_http(config)));
     let engine = FlowProtocolDriver::with_parsers(

@@ -27,8 +27,8 @@ impl Chunked {
     pub(crate) const START: Self = Self::Size { size: 0, digits: 0, len: 0, behind_size: false };
 
     /// Reads on. There is at least one byte, and at least one is taken, but none in
-    /// [`Chunked::Trailers`].
-    pub(crate) fn advance(&mut self, bytes: &[u8], max_line: usize) -> Result<Piece, &'static str> {
+    /// [`Chunked::Trailers`]. An error comes with the index of the byte that is wrong.
+    pub(crate) fn advance(&mut self, bytes: &[u8], max_line: usize) -> Result<Piece, Invalid> {
         match self {
             Self::Size { .. } => self.size_line(bytes, max_line),
             Self::Data(left) => {
@@ -47,7 +47,7 @@ impl Chunked {
                     *self = Self::START;
                     Ok(Piece::Framing(1))
                 }
-                _ => Err("chunk is longer than its size"),
+                _ => Err(("chunk is longer than its size", 0)),
             },
             Self::Trailers => Ok(Piece::Framing(0)),
         }
@@ -62,23 +62,20 @@ impl Chunked {
         true
     }
 
-    fn size_line(&mut self, bytes: &[u8], max_line: usize) -> Result<Piece, &'static str> {
+    fn size_line(&mut self, bytes: &[u8], max_line: usize) -> Result<Piece, Invalid> {
         let Self::Size { size, digits, len, behind_size } = self else {
             return Ok(Piece::Framing(0));
         };
         let end = memchr(b'\n', bytes);
         let line = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
-        *len = len.saturating_add(line.len());
-        if *len > max_line {
-            return Err("chunk-size line is too long");
-        }
-        for &byte in line {
+        let room = max_line.saturating_sub(*len);
+        for (at, &byte) in line.iter().enumerate().take(room) {
             if *behind_size {
                 break;
             }
             match char::from(byte).to_digit(16) {
                 Some(digit) => {
-                    let shifted = size.checked_mul(16).ok_or("chunk size is out of range")?;
+                    let shifted = size.checked_mul(16).ok_or(("chunk size is out of range", at))?;
                     *size = shifted | u64::from(digit);
                     *digits += 1;
                 }
@@ -86,17 +83,26 @@ impl Chunked {
                 None if matches!(byte, b';' | b' ' | b'\t' | b'\r') && *digits > 0 => {
                     *behind_size = true;
                 }
-                None => return Err("chunk size is not a number"),
+                None => return Err((NO_NUMBER, at)),
             }
         }
+        if line.len() > room {
+            return Err(("chunk-size line is too long", room));
+        }
+        *len += line.len();
         let Some(end) = end else { return Ok(Piece::Framing(line.len())) };
         if *digits == 0 {
-            return Err("chunk size is not a number");
+            return Err((NO_NUMBER, end));
         }
         *self = if *size == 0 { Self::Trailers } else { Self::Data(*size) };
         Ok(Piece::Framing(end + 1))
     }
 }
+
+/// What is wrong, and how many bytes before that are well-formed.
+pub(crate) type Invalid = (&'static str, usize);
+
+const NO_NUMBER: &str = "chunk size is not a number";
 
 impl Default for Chunked {
     fn default() -> Self {
@@ -120,7 +126,7 @@ mod tests {
         let (mut chunked, mut body, mut at) = (Chunked::START, Vec::new(), 0);
         while at < bytes.len() && chunked != Chunked::Trailers {
             let piece = &bytes[at..bytes.len().min(at + step)];
-            at += match chunked.advance(piece, 20)? {
+            at += match chunked.advance(piece, 20).map_err(|(reason, _)| reason)? {
                 Piece::Framing(len) => len,
                 Piece::Data(len) => {
                     body.extend_from_slice(&piece[..len]);

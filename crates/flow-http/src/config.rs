@@ -14,11 +14,8 @@ pub struct HttpConfig {
     ///
     /// Rationale: browsers send about 20; common servers stop at 100.
     pub max_headers: usize,
-    /// Bytes of a body kept in a message. The others are only counted and digested.
-    ///
-    /// Rationale: holds nearly all bodies of documents and calls, and bounds what a download
-    /// costs.
-    pub max_body: usize,
+    /// What becomes of bodies.
+    pub body: BodyPolicy,
     /// Bytes of a chunk-size line, extensions included. A longer one ends the parsing of its
     /// connection.
     ///
@@ -51,7 +48,7 @@ impl Default for HttpConfig {
         Self {
             max_buffer: 1024 * 1024,
             max_headers: 64,
-            max_body: 1024 * 1024,
+            body: BodyPolicy::default(),
             max_chunk_line: 4 * 1024,
             max_trailers: 64 * 1024,
             max_pending_requests: 1_024,
@@ -59,5 +56,46 @@ impl Default for HttpConfig {
             #[cfg(feature = "digest")]
             digest_bodies: false,
         }
+    }
+}
+
+/// What becomes of bodies. Whichever it is, they are counted, digested on request, and found to be
+/// complete or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum BodyPolicy {
+    /// A message comes when its body has ended, with the body in it.
+    Collect {
+        /// Bytes of a body kept in a message. The others are only counted and digested.
+        max: usize,
+    },
+    /// A message comes when its body has ended, without the body. Nothing of it is copied.
+    Skip,
+    /// A message comes as soon as its head is whole. If it has a body, all of what follows comes
+    /// behind it, from the same side and before the side's next message: the body as it is
+    /// captured, as [`HttpMessage::BodyData`](crate::HttpMessage::BodyData), and one
+    /// [`HttpMessage::BodyEnd`](crate::HttpMessage::BodyEnd).
+    ///
+    /// The message itself then says nothing of its body: `body` is empty, `body_len` 0,
+    /// `body_sha256` `None`, `body_complete` unset, and `trailers` empty.
+    Stream,
+}
+
+impl BodyPolicy {
+    /// Bytes of a body kept in a message.
+    pub(crate) const fn kept(self) -> usize {
+        match self {
+            Self::Collect { max } => max,
+            Self::Skip | Self::Stream => 0,
+        }
+    }
+}
+
+/// [`BodyPolicy::Collect`] of 1 MiB.
+///
+/// Rationale: holds nearly all bodies of documents and calls, and bounds what a download costs.
+impl Default for BodyPolicy {
+    fn default() -> Self {
+        Self::Collect { max: 1024 * 1024 }
     }
 }

@@ -47,6 +47,8 @@ fn deliver<H: HttpHandler>(handler: &H, parsed: &Parsed<HttpMessage>) {
     match &parsed.message {
         HttpMessage::Request(request) => handler.on_request(request),
         HttpMessage::Response(response) => handler.on_response(response),
+        HttpMessage::BodyData(data) => handler.on_body_data(data),
+        HttpMessage::BodyEnd(end) => handler.on_body_end(end),
     }
 }
 

@@ -1,4 +1,4 @@
-use crate::{HttpRequest, HttpResponse};
+use crate::{HttpBodyData, HttpBodyEnd, HttpRequest, HttpResponse};
 
 /// Is called with every message, in the order in which they become complete.
 ///
@@ -12,5 +12,15 @@ pub trait HttpHandler: Send + Sync + 'static {
     /// A response is complete, or as complete as it will be.
     fn on_response(&self, response: &HttpResponse) {
         let _ = response;
+    }
+
+    /// Bytes of a body were captured ([`BodyPolicy::Stream`](crate::BodyPolicy::Stream) only).
+    fn on_body_data(&self, data: &HttpBodyData) {
+        let _ = data;
+    }
+
+    /// A body has ended ([`BodyPolicy::Stream`](crate::BodyPolicy::Stream) only).
+    fn on_body_end(&self, end: &HttpBodyEnd) {
+        let _ = end;
     }
 }

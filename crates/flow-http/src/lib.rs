@@ -33,13 +33,28 @@
 //! Where messages can be read in more than one way it does what the RFC says and sets
 //! [`ambiguous_framing`](HttpRequest::ambiguous_framing).
 //!
+//! A line that begins with a registered method where a start line is expected, and names HTTP, is a
+//! request even if its version or its target is broken (`GET / HTTP/1.`, `GET /HTTP/1.1`,
+//! `OPTIONS HTTP/1.1`): it comes with [`malformed_start_line`](HttpRequest::malformed_start_line)
+//! set. A line `GET /path` with nothing behind is one of HTTP/0.9.
+//!
+//! # Bodies
+//!
+//! [`BodyPolicy`] says what becomes of them: they come with their message, up to a limit; or they
+//! are only counted; or a message comes as soon as its head is whole and its body behind it, piece
+//! by piece.
+//!
 //! # What is missing from the capture
 //!
 //! A gap inside of a body whose length is known costs only the missing bytes; the message comes
 //! with `body_complete` unset. After any other gap, and in a connection joined midstream, the
-//! parser looks for a start line, at the beginning of lines and of pieces; the message found so
-//! comes with `after_gap` set. What was there of a message when a gap, a reset or the end of the
-//! capture cut it off is put out too.
+//! parser looks for a start line: as a line of its own, as a status line inside of one, or as the
+//! end of a line that ends like a request line, with a registered method in it, since a body
+//! without a line end may come right before it. What follows it must look like a head. The message
+//! found so comes with `after_gap` set. What was there of a message when a gap, a reset or the end
+//! of the capture cut it off is put out too.
+//!
+//! Where messages begin and end depends on the bytes, never on the pieces in which they come.
 //!
 //! # What is not HTTP
 //!
@@ -59,6 +74,7 @@
 
 #![warn(clippy::indexing_slicing)]
 
+mod body;
 mod chunked;
 mod config;
 mod exchange;
@@ -68,17 +84,21 @@ mod handler;
 mod head;
 mod headers;
 mod message;
+mod methods;
 mod parser;
+mod search;
 mod side;
 mod start_line;
 mod text;
 mod tunnel;
 
-pub use self::config::HttpConfig;
+pub use self::config::{BodyPolicy, HttpConfig};
 pub use self::factory::HttpFactory;
 pub use self::handler::HttpHandler;
 pub use self::headers::HttpHeaders;
-pub use self::message::{HttpMessage, HttpRequest, HttpResponse, HttpVersion};
+pub use self::message::{
+    HttpBodyData, HttpBodyEnd, HttpMessage, HttpRequest, HttpResponse, HttpVersion,
+};
 pub use self::parser::HttpParser;
 pub use self::start_line::{Detection, looks_like_http};
 pub use self::text::HttpText;

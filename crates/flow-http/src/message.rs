@@ -12,6 +12,44 @@ pub enum HttpMessage {
     Request(HttpRequest),
     /// From the server; interim ones (1xx) included.
     Response(HttpResponse),
+    /// Bytes of the body of the last message of the same side
+    /// ([`BodyPolicy::Stream`](crate::BodyPolicy::Stream) only).
+    BodyData(HttpBodyData),
+    /// The end of the body of the last message of the same side
+    /// ([`BodyPolicy::Stream`](crate::BodyPolicy::Stream) only).
+    ///
+    /// There is exactly one for every message whose head was whole and which has a body: bytes
+    /// announced by its length, chunks, were it only the last one, or all bytes up to the end of
+    /// the connection, were there none. These are the messages with `head_complete` set and
+    /// `body_complete` unset. Its range is that of the body with its framing.
+    BodyEnd(HttpBodyEnd),
+}
+
+/// A piece of a body, as it was captured: how large it is depends on how the body was sent. All
+/// pieces of a body together are what [`BodyPolicy::Collect`](crate::BodyPolicy::Collect) collects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HttpBodyData {
+    /// The bytes without their chunked coding, but with their content coding.
+    pub data: Bytes,
+    /// Where they stand in the body. It is larger than the bytes before it where bytes are missing
+    /// from the capture.
+    pub offset: u64,
+}
+
+/// What is known of a body once it has ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HttpBodyEnd {
+    /// Captured bytes of the body.
+    pub len: u64,
+    /// SHA-256 of these bytes. `None` for an empty body, and unless `HttpConfig::digest_bodies`
+    /// (feature `digest`) is set.
+    pub sha256: Option<[u8; 32]>,
+    /// The whole body was captured, to its very end.
+    pub complete: bool,
+    /// Trailer fields of a chunked body.
+    pub trailers: HttpHeaders,
 }
 
 /// A request, with what was captured of it.
@@ -23,14 +61,20 @@ pub struct HttpRequest {
     /// Request target as sent: a path with its query, an absolute URI, `host:port` of a CONNECT,
     /// or `*` (RFC 9112 section 3.2).
     pub path: HttpText,
-    /// Version of the start line; [`HttpVersion::HTTP_09`] where it has none.
+    /// Version of the start line; [`HttpVersion::HTTP_09`] for a request of that version, whose
+    /// line has none, and [`HttpVersion::HTTP_10`] where it cannot be read, or was left out by
+    /// mistake.
     pub version: HttpVersion,
+    /// The version as it stands in the start line; empty if there is none.
+    pub version_text: HttpText,
+    /// The method is a registered one, but what follows is no target with a version of HTTP/1.x.
+    pub malformed_start_line: bool,
     /// Header fields.
     pub headers: HttpHeaders,
     /// Trailer fields of a chunked body.
     pub trailers: HttpHeaders,
-    /// The body without its chunked coding, but with its content coding; at most
-    /// [`HttpConfig::max_body`](crate::HttpConfig::max_body) bytes, gaps left out.
+    /// The body without its chunked coding, but with its content coding, as far as
+    /// [`HttpConfig::body`](crate::HttpConfig::body) keeps it; gaps left out.
     pub body: Bytes,
     /// Captured bytes of the body, also of those not in `body`.
     pub body_len: u64,
@@ -63,8 +107,8 @@ pub struct HttpResponse {
     pub headers: HttpHeaders,
     /// Trailer fields of a chunked body.
     pub trailers: HttpHeaders,
-    /// The body without its chunked coding, but with its content coding; at most
-    /// [`HttpConfig::max_body`](crate::HttpConfig::max_body) bytes, gaps left out.
+    /// The body without its chunked coding, but with its content coding, as far as
+    /// [`HttpConfig::body`](crate::HttpConfig::body) keeps it; gaps left out.
     pub body: Bytes,
     /// Captured bytes of the body, also of those not in `body`.
     pub body_len: u64,
@@ -87,27 +131,28 @@ pub struct HttpResponse {
     pub request_uri: Option<HttpText>,
 }
 
-/// Calls the closure body with the request or the response: the fields about the body have the
-/// same names in both.
+/// Does something with a request or a response: the fields about the body have the same names in
+/// both. `None` for a part of a body.
 macro_rules! with_either {
     ($message:expr, $either:ident => $do:expr) => {
         match $message {
-            HttpMessage::Request($either) => $do,
-            HttpMessage::Response($either) => $do,
+            HttpMessage::Request($either) => Some($do),
+            HttpMessage::Response($either) => Some($do),
+            HttpMessage::BodyData(_) | HttpMessage::BodyEnd(_) => None,
         }
     };
 }
 
 impl HttpMessage {
-    /// Version of its start line.
+    /// Version of its start line; `None` for a part of a body.
     #[must_use]
-    pub fn version(&self) -> HttpVersion {
+    pub fn version(&self) -> Option<HttpVersion> {
         with_either!(self, message => message.version)
     }
 
-    /// Header fields.
+    /// Header fields; `None` for a part of a body.
     #[must_use]
-    pub fn headers(&self) -> &HttpHeaders {
+    pub fn headers(&self) -> Option<&HttpHeaders> {
         with_either!(self, message => &message.headers)
     }
 

@@ -1,5 +1,6 @@
 mod bodies;
 mod heads;
+mod searching;
 #[cfg(test)]
 mod tests;
 
@@ -7,11 +8,11 @@ use std::sync::Arc;
 
 use flow_core::{EndReason, FlowSide, Gap, Timestamp};
 use flow_session::{Context, GapAction, Mark, SessionParser};
-use memchr::memchr;
 
 use self::heads::buffered_head;
 use crate::exchange::Exchanges;
 use crate::framing::Framing;
+use crate::search::Search;
 use crate::side::{Evidence, Side, State};
 use crate::{HttpConfig, HttpMessage, Tunnel};
 
@@ -24,8 +25,9 @@ use crate::{HttpConfig, HttpMessage, Tunnel};
 /// of a fresh parser is a fresh parser with the same configuration.
 ///
 /// Memory is bounded for each side by [`HttpConfig::max_buffer`], [`HttpConfig::max_trailers`]
-/// and [`HttpConfig::max_body`], and by [`HttpConfig::max_pending_requests`]; nothing is kept of
-/// bytes that are part of no message, and nothing grows with the length of the connection.
+/// and [`HttpConfig::body`], and by [`HttpConfig::max_pending_requests`]; of bytes that are part of
+/// no message at most 16 KiB are kept while a start line is looked for, and nothing grows with the
+/// length of the connection.
 #[derive(Clone, Debug)]
 pub struct HttpParser {
     config: Arc<HttpConfig>,
@@ -37,8 +39,19 @@ pub struct HttpParser {
     broken: Option<Box<str>>,
 }
 
-/// Why a stream that was HTTP is not any more.
-type Broken = &'static str;
+/// A stream that was HTTP is not any more.
+#[derive(Debug)]
+struct Broken {
+    reason: &'static str,
+    /// How many of the next bytes still belong to the message.
+    taken: usize,
+}
+
+impl Broken {
+    const fn new(reason: &'static str, taken: usize) -> Self {
+        Self { reason, taken }
+    }
+}
 
 impl HttpParser {
     /// A parser with these limits.
@@ -139,26 +152,22 @@ impl SessionParser for HttpParser {
     }
 
     fn feed(&mut self, side: FlowSide, bytes: &[u8], cx: &mut Context<'_, HttpMessage>) {
-        if !self.may_search(side, bytes.len()) {
-            return;
-        }
         let mut at = 0;
         while let Some(rest @ [_, ..]) = bytes.get(at..) {
+            self.stop_if_idle(side);
             let taken = match self.side(side).state {
                 State::StartLine => self.start_line(side, rest, at, cx),
                 State::Head => self.head(side, rest, at, cx),
                 State::Body(framing) => self.body(side, framing, rest, at, cx),
-                State::Search => Ok(self.search(side, rest)),
+                State::Search(search) => Ok(self.search(side, search, rest, at, cx)),
                 State::Off => return,
             };
             match taken {
                 Ok(taken) => at += taken,
-                Err(broken) => return self.break_off(side, broken, at, cx),
+                Err(broken) => return self.break_off(side, &broken, at, cx),
             }
         }
-        if self.broken.is_some() {
-            self.stop_if_idle(side);
-        }
+        self.stop_if_idle(side);
     }
 
     fn gap(&mut self, side: FlowSide, gap: Gap, cx: &mut Context<'_, HttpMessage>) -> GapAction {
@@ -175,8 +184,7 @@ impl SessionParser for HttpParser {
         self.exchanges.lose();
         let sender = self.side_mut(side);
         sender.clear_buffer();
-        sender.state = State::StartLine;
-        sender.searching = true;
+        sender.state = State::Search(Search::AT_LINE);
         GapAction::Resync
     }
 
@@ -200,36 +208,6 @@ impl SessionParser for HttpParser {
 }
 
 impl HttpParser {
-    /// Whether a piece of `len` bytes may be looked through, if it comes to that.
-    fn may_search(&mut self, side: FlowSide, len: usize) -> bool {
-        let (is_http, max) = (self.is_http(), self.config.max_search);
-        let sender = self.side_mut(side);
-        if !is_http {
-            sender.searched = sender.searched.saturating_add(len);
-            if sender.searching && sender.searched > max {
-                sender.clear_buffer();
-                sender.state = State::Search;
-                return false;
-            }
-        }
-        if sender.state == State::Search {
-            // Most messages begin with a segment, also behind a body that ends without a line
-            // end.
-            sender.state = State::StartLine;
-        }
-        true
-    }
-
-    fn search(&mut self, side: FlowSide, bytes: &[u8]) -> usize {
-        match memchr(b'\n', bytes) {
-            Some(end) => {
-                self.side_mut(side).state = State::StartLine;
-                end + 1
-            }
-            None => bytes.len(),
-        }
-    }
-
     /// Puts out what there is of a message that is cut off before the byte with index `end`.
     fn cut(&mut self, side: FlowSide, end: usize, cx: &mut Context<'_, HttpMessage>) {
         let sender = self.side_mut(side);
@@ -239,11 +217,12 @@ impl HttpParser {
                 let (text, lines) = (std::mem::take(&mut sender.buffer), sender.section.lines());
                 sender.clear_buffer();
                 if let Some(head) = buffered_head(&text, lines, false) {
-                    let (message, ..) = self.read_head(side, &head);
+                    let fields = head.fields(self.config.max_headers);
+                    let (message, _) = self.read_head(side, &head, fields);
                     self.emit(side, end, message, cx);
                 }
             }
-            State::StartLine | State::Search | State::Off => {}
+            State::StartLine | State::Search(_) | State::Off => {}
         }
     }
 
@@ -255,7 +234,7 @@ impl HttpParser {
             && self.exchanges.next_for(side).is_some_and(|asked| asked.http09)
         {
             // The answer was so short that it might have become a start line.
-            self.http09_response(side);
+            self.http09_response(side, 0, cx);
         }
         if self.side(side).state == State::Body(Framing::UntilClose) {
             self.finish(side, 0, fin, cx);
@@ -269,25 +248,34 @@ impl HttpParser {
     fn break_off(
         &mut self,
         side: FlowSide,
-        broken: Broken,
+        broken: &Broken,
         at: usize,
         cx: &mut Context<'_, HttpMessage>,
     ) {
-        self.cut(side, at, cx);
-        let offset = cx.mark(at).offset;
+        let end = at.saturating_add(broken.taken);
+        let sender = self.side(side);
+        let start = sender.mark.filter(|_| sender.state == State::StartLine);
+        let offset = start.unwrap_or_else(|| cx.mark(end)).offset;
+        self.cut(side, end, cx);
         let sender = match side {
             FlowSide::Initiator => "initiator",
             FlowSide::Responder => "responder",
         };
-        let reason = || format!("{broken} (at byte {offset} of the {sender})").into();
+        let reason = || format!("{} (at byte {offset} of the {sender})", broken.reason).into();
         self.broken.get_or_insert_with(reason);
         self.side_mut(side).stop();
         self.stop_if_idle(side.other());
     }
 
+    /// Gives up a side that is between messages and owes no answer, if the other one was given up
+    /// because it broke off.
     fn stop_if_idle(&mut self, side: FlowSide) {
+        if self.broken.is_none() {
+            return;
+        }
         let sender = self.side(side);
-        let between_messages = sender.state == State::StartLine && sender.buffer.is_empty();
+        let between_messages = sender.state == State::StartLine && sender.buffer.is_empty()
+            || matches!(sender.state, State::Search(_));
         if between_messages && self.exchanges.next_for(side).is_none() {
             self.side_mut(side).stop();
         }
@@ -305,8 +293,7 @@ impl HttpParser {
     /// side that went silent to HTTP before had sent into the tunnel before it was there.
     fn end_in_tunnel(&mut self, side: FlowSide) {
         let sender = self.side(side);
-        let between_messages =
-            sender.state == State::StartLine && sender.buffer.is_empty() && !sender.searching;
+        let between_messages = sender.state == State::StartLine && sender.buffer.is_empty();
         if between_messages || sender.state == State::Off && sender.may_tunnel {
             self.enter_tunnel(side, sender.end);
         }

@@ -1,11 +1,11 @@
-use memchr::memchr;
+use memchr::{memchr, memrchr};
 
-use crate::HttpVersion;
+use crate::{HttpVersion, methods};
 
 /// What bytes at the beginning of a stream, or of a line, can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Detection {
-    /// An HTTP/1.x request, or one of HTTP/0.9.
+    /// An HTTP/1.x request, one of HTTP/0.9, or one whose version is malformed.
     Request,
     /// An HTTP/1.x response.
     Response,
@@ -31,14 +31,12 @@ pub enum Detection {
 #[must_use]
 pub fn looks_like_http(prefix: &[u8]) -> Detection {
     let line = prefix.get(leading_blank(prefix)..).unwrap_or_default();
-    if let Some(status) = line.get(..STATUS_LEN)
-        && status_prefix(status)
-    {
+    if begins_status(line) {
         return Detection::Response;
     }
     match memchr(b'\n', line) {
         Some(end) => match StartLine::parse(line.get(..end).unwrap_or_default()) {
-            Some(StartLine::Request { .. }) => Detection::Request,
+            Some(StartLine::Request(_)) => Detection::Request,
             Some(StartLine::Response { .. }) => Detection::Response,
             None => Detection::No,
         },
@@ -50,22 +48,49 @@ pub fn looks_like_http(prefix: &[u8]) -> Detection {
 /// A start line taken apart (RFC 9112 sections 3 and 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StartLine<'a> {
-    /// The target begins `target_at` bytes into the line.
-    Request { method: &'a [u8], target: &'a [u8], target_at: usize, version: HttpVersion },
-    /// The reason begins [`REASON_AT`] bytes into the line.
+    /// A request line.
+    Request(RequestLine<'a>),
+    /// A status line. The reason begins [`REASON_AT`] bytes into it.
     Response { version: HttpVersion, status: u16, reason: &'a [u8] },
+}
+
+/// A request line taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RequestLine<'a> {
+    pub(crate) method: &'a [u8],
+    pub(crate) target: &'a [u8],
+    /// Where in the line the target begins.
+    pub(crate) target_at: usize,
+    pub(crate) version: HttpVersion,
+    /// The version as sent; empty if there is none.
+    pub(crate) version_text: &'a [u8],
+    /// Where in the line the version begins.
+    pub(crate) version_at: usize,
+    /// The target or the version is not there or is none.
+    pub(crate) malformed: bool,
 }
 
 impl<'a> StartLine<'a> {
     /// Takes a line apart that has lost its LF.
     pub(crate) fn parse(line: &'a [u8]) -> Option<Self> {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.starts_with(b"HTTP/") { Self::response(line) } else { Self::request(line) }
+        let line = trim_cr(line);
+        Self::parse_strictly(line)
+            .or_else(|| Some(Self::Request(RequestLine::malformed(line)?)))
+            .or_else(|| Some(Self::Request(RequestLine::simple(line)?)))
     }
 
-    /// Whether it is a request without a version.
+    /// The same for a line that has lost its line end, if its version is one of HTTP/1.x.
+    pub(crate) fn parse_strictly(line: &'a [u8]) -> Option<Self> {
+        if line.starts_with(b"HTTP/") {
+            Self::response(line)
+        } else {
+            Some(Self::Request(RequestLine::regular(line)?))
+        }
+    }
+
+    /// Whether it is a request of HTTP/0.9.
     pub(crate) fn is_http09(&self) -> bool {
-        matches!(self, Self::Request { version: HttpVersion::HTTP_09, .. })
+        matches!(self, Self::Request(line) if line.version == HttpVersion::HTTP_09)
     }
 
     fn response(line: &'a [u8]) -> Option<Self> {
@@ -79,27 +104,107 @@ impl<'a> StartLine<'a> {
         let code = str::from_utf8(status.get(9..)?).ok()?.parse().ok()?;
         Some(Self::Response { version: HttpVersion { major: 1, minor }, status: code, reason })
     }
+}
 
-    fn request(line: &'a [u8]) -> Option<Self> {
+impl<'a> RequestLine<'a> {
+    /// Method, target and a version of HTTP/1.x. Spaces inside of a target are not allowed, but
+    /// sent and understood.
+    fn regular(line: &'a [u8]) -> Option<Self> {
         // The end is looked at first: it tells nearly every line that is none.
-        let trimmed = line.trim_ascii_end();
-        let (line, version) = match trimmed.split_last_chunk() {
-            Some((rest, [b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ b'0'..=b'9'])) => {
-                (rest, HttpVersion { major: 1, minor: minor.wrapping_sub(b'0') })
-            }
-            _ if trimmed.starts_with(b"GET /") => (trimmed, HttpVersion::HTTP_09),
-            _ => return None,
-        };
-        let (method, rest) = line.split_at_checked(method_len(line)?)?;
-        // Spaces inside of a target are not allowed, but sent and understood.
-        let target = rest.trim_ascii();
-        let simple = version == HttpVersion::HTTP_09;
-        if target.is_empty() || has_control(line) || simple && target.contains(&b' ') {
+        let line = trim_blank_end(line);
+        let (before, version_text) = split_version(line)?;
+        let minor = version_text.last()?.wrapping_sub(b'0');
+        let version = HttpVersion { major: 1, minor };
+        let line = Self::with_target(line, method_len(before)?, version_text, version)?;
+        (!line.target.is_empty()).then_some(line)
+    }
+
+    /// What begins with a registered method and speaks of HTTP, but has another version, none, or
+    /// no target: `GET / HTTP/1.`, `GET /HTTP/1.1`, `OPTIONS HTTP/1.1`. A line that is nothing but
+    /// a method is none of these, as other protocols begin so (STOMP, NNTP).
+    ///
+    /// A version that cannot be read, or is not there though a head follows, is taken for
+    /// HTTP/1.0, which promises least.
+    fn malformed(line: &'a [u8]) -> Option<Self> {
+        let line = trim_blank_end(line);
+        let method_len = method_len(line)?;
+        if !methods::is_registered(line.get(..method_len)?) {
             return None;
         }
-        let target_at = line.len() - rest.trim_ascii_start().len();
-        Some(Self::Request { method, target, target_at, version })
+        let last_space = memrchr(b' ', line)?;
+        let last = line.get(last_space + 1..)?;
+        let names_http = last.get(..5).is_some_and(|name| name.eq_ignore_ascii_case(b"HTTP/"));
+        let version_text = if names_http && last_space > method_len {
+            last
+        } else if names_http || ends_in_version(last) {
+            &[]
+        } else {
+            return None;
+        };
+        let version = match version_text {
+            [_, _, _, _, _, major @ b'1'..=b'9', b'.', minor @ b'0'..=b'9'] => {
+                HttpVersion { major: major.wrapping_sub(b'0'), minor: minor.wrapping_sub(b'0') }
+            }
+            _ => HttpVersion::HTTP_10,
+        };
+        let line = Self::with_target(line, method_len, version_text, version)?;
+        Some(Self { malformed: true, ..line })
     }
+
+    /// HTTP/0.9 (RFC 1945 section 5).
+    fn simple(line: &'a [u8]) -> Option<Self> {
+        let line = trim_blank_end(line);
+        let request = Self::with_target(line, 3, &[], HttpVersion::HTTP_09)?;
+        let valid = line.starts_with(b"GET /") && !request.target.contains(&b' ');
+        valid.then_some(request)
+    }
+
+    /// With what is between the method and the version, which `line` ends with.
+    fn with_target(
+        line: &'a [u8],
+        method_len: usize,
+        version_text: &'a [u8],
+        version: HttpVersion,
+    ) -> Option<Self> {
+        let version_at = line.len() - version_text.len();
+        let (method, rest) = line.get(..version_at)?.split_at_checked(method_len)?;
+        let target_at = version_at - rest.trim_ascii_start().len();
+        let target = rest.trim_ascii();
+        let malformed = false;
+        (!has_control(line)).then_some(Self {
+            method,
+            target,
+            target_at,
+            version,
+            version_text,
+            version_at,
+            malformed,
+        })
+    }
+}
+
+/// Splits the version of HTTP/1.x, and the space before it, off a line that ends with them.
+pub(crate) fn split_version(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (before, version) = line.split_at_checked(line.len().checked_sub(8)?)?;
+    ends_in_version(version).then_some((before.strip_suffix(b" ")?, version))
+}
+
+fn ends_in_version(text: &[u8]) -> bool {
+    matches!(text, [.., b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0'..=b'9'])
+}
+
+fn trim_cr(mut line: &[u8]) -> &[u8] {
+    while let Some(rest) = line.strip_suffix(b"\r") {
+        line = rest;
+    }
+    line
+}
+
+fn trim_blank_end(mut line: &[u8]) -> &[u8] {
+    while let [rest @ .., b' ' | b'\t'] = line {
+        line = rest;
+    }
+    line
 }
 
 /// Whether a line of which this is the beginning, without its end, may be a start line.
@@ -120,10 +225,15 @@ pub(crate) fn may_begin(prefix: &[u8]) -> bool {
     }
 }
 
-/// Whether bytes behind a method, but before the end of the line, may belong to a start line.
+/// Whether bytes behind a method, but before the end of the line, may belong to a request line.
 pub(crate) fn may_go_on(bytes: &[u8]) -> bool {
-    // The CR may be that of the line's end.
-    !has_control(bytes.strip_suffix(b"\r").unwrap_or(bytes))
+    // CRs may be those of the line's end.
+    !has_control(trim_cr(bytes))
+}
+
+/// Whether a line that begins so can only be a status line.
+pub(crate) fn begins_status(prefix: &[u8]) -> bool {
+    prefix.get(..STATUS_LEN).is_some_and(status_prefix)
 }
 
 /// How many CRs and LFs these bytes begin with.
@@ -132,7 +242,7 @@ pub(crate) fn leading_blank(bytes: &[u8]) -> usize {
 }
 
 /// A character of a token (RFC 9110 section 5.6.2).
-fn is_token(byte: u8) -> bool {
+pub(crate) fn is_token(byte: u8) -> bool {
     matches!(byte,
         b'0'..=b'9' | b'A'..=b'Z' | b'^'..=b'z' | b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.'
         | b'|' | b'~')
@@ -162,9 +272,12 @@ fn method_len(line: &[u8]) -> Option<usize> {
 /// Control characters other than the tab. It looks at all bytes, so that the compiler can take
 /// many at a time.
 fn has_control(bytes: &[u8]) -> bool {
-    bytes
-        .iter()
-        .fold(false, |found, &byte| found | ((byte < 0x20) & (byte != b'\t')) | (byte == 0x7f))
+    bytes.iter().fold(false, |found, &byte| found | is_control(byte))
+}
+
+/// Whether it is a control character other than the tab.
+pub(crate) fn is_control(byte: u8) -> bool {
+    ((byte < 0x20) & (byte != b'\t')) | (byte == 0x7f)
 }
 
 #[cfg(test)]
@@ -185,6 +298,8 @@ mod tests {
             "CONNECT host:443 HTTP/1.1\r\n",
             "GET /only\r\n",
             "GET /caf\u{e9}  HTTP/1.7 \r\n",
+            "GET / HTTP/1.\n",
+            "GET HTTP/1.1\r\n",
         ] {
             check(line.as_bytes(), Detection::Request);
         }
@@ -215,7 +330,23 @@ mod tests {
             b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
             b"HTTP/2 200\r\n",
             b"HTTP/1.1 2x0 OK\r\n",
-            b"GET HTTP/1.1\r\n",
+            b"OPTIONS icap://host/service ICAP/1.0\r\n",
+            b"OPTIONS sip:bob@example.com SIP/2.0\r\n",
+            b"UPDATE sip:bob@example.com SIP/2.0\r\n",
+            b"GET key\r\n",
+            b"get key\r\n",
+            b"CONNECT\naccept-version:1.2\nhost:h\n\n\0",
+            b"CONNECT {\"verbose\":false,\"lang\":\"HTTP/1.1\"}\r\n",
+            b"POST\r\n",
+            b"HEAD <45223423@example.com>\r\n",
+            b"SEARCH UNSEEN\r\n",
+            b"UPDATE t SET a = 1\r\n",
+            b"XGET HTTP/1.1\r\n",
+            b"XGET / HTTP/1.\r\n",
+            b"GET/ HTTP/1.1\r\n",
+            b"GET / HTTP/1.1 x\r\n",
+            b"GET / HTTP/1.1\r \n",
+            b"GET / HTTP/1.1\x0c\r\n",
             b" / HTTP/1.1\r\n",
             b"GET /\x00 HTTP/1.1\r\n",
             b"GET /a\x01",
@@ -226,5 +357,30 @@ mod tests {
             check(prefix, Detection::No);
         }
         assert_eq!(StartLine::parse(b"HTTP/1.1 2000 OK"), None);
+    }
+
+    #[test]
+    fn malformed_request_lines() {
+        let check = |line: &[u8], expected: (&str, &str, &str, HttpVersion)| {
+            let Some(StartLine::Request(found)) = StartLine::parse(line) else {
+                panic!("{line:?}")
+            };
+            let text = |bytes| str::from_utf8(bytes).unwrap();
+            let parts = (text(found.method), text(found.target), text(found.version_text));
+            assert_eq!((parts.0, parts.1, parts.2, found.version), expected);
+            assert!(found.malformed);
+            assert!(line[found.target_at..].starts_with(found.target));
+            assert!(line[found.version_at..].starts_with(found.version_text));
+        };
+        let unknown = HttpVersion::HTTP_10;
+        check(b"GET / HTTP/1.", ("GET", "/", "HTTP/1.", unknown));
+        check(b"GET / HTTP/1.\r\r", ("GET", "/", "HTTP/1.", unknown));
+        check(b"GET /a b  http/1.1 ", ("GET", "/a b", "http/1.1", HttpVersion::HTTP_11));
+        check(b"POST /x HTTP/2.0", ("POST", "/x", "HTTP/2.0", HttpVersion { major: 2, minor: 0 }));
+        check(b"GET /x HTTP/0.9", ("GET", "/x", "HTTP/0.9", unknown));
+        check(b"PUT /x HTTP/1.10", ("PUT", "/x", "HTTP/1.10", unknown));
+        check(b"GET /HTTP/1.1", ("GET", "/HTTP/1.1", "", unknown));
+        check(b"OPTIONS HTTP/1.1", ("OPTIONS", "HTTP/1.1", "", unknown));
+        check(b"OPTIONS  HTTP/1.1", ("OPTIONS", "", "HTTP/1.1", HttpVersion::HTTP_11));
     }
 }

@@ -119,7 +119,8 @@ impl Sent<'_> {
 pub(super) struct Request<'a> {
     pub(super) method: &'a str,
     pub(super) uri: &'a str,
-    version: Shown<HttpVersion>,
+    /// As sent, so empty for HTTP/0.9.
+    version: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) host: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -137,7 +138,7 @@ impl<'a> Request<'a> {
         Self {
             method: &request.method,
             uri: &request.path,
-            version: Shown(request.version),
+            version: &request.version_text,
             host: request.headers.get("host").map(latin1),
             user_agent: request.headers.get("user-agent").map(latin1),
             headers: Headers(&request.headers),

@@ -1,17 +1,19 @@
-use std::sync::Arc;
-
 use bytes::Bytes;
 use flow_core::FlowSide;
 use flow_session::Context;
-use memchr::memchr;
+use memchr::{memchr, memrchr};
 
+use super::searching::may_be_head;
 use super::{Broken, HttpParser};
+use crate::body::whole_body;
 use crate::exchange::Asked;
 use crate::framing::{BodyFields, Framing};
 use crate::head::{Fields, SectionEnd};
-use crate::side::{Evidence, Open, State, whole_body};
+use crate::side::{Evidence, State};
 use crate::start_line::{REASON_AT, StartLine, leading_blank};
-use crate::{HttpMessage, HttpRequest, HttpResponse, HttpText, HttpVersion, Tunnel, TunnelKind};
+use crate::{
+    BodyPolicy, HttpMessage, HttpRequest, HttpResponse, HttpText, HttpVersion, Tunnel, TunnelKind,
+};
 
 /// A head as far as it was captured.
 pub(super) struct Head<'a> {
@@ -26,6 +28,13 @@ pub(super) struct Head<'a> {
     whole: bool,
 }
 
+impl Head<'_> {
+    /// Its fields, of which it keeps `max`.
+    pub(super) fn fields(&self, max: usize) -> Fields {
+        Fields::parse(self.text, self.fields_at, self.lines, max)
+    }
+}
+
 impl HttpParser {
     pub(super) fn start_line(
         &mut self,
@@ -38,91 +47,101 @@ impl HttpParser {
             return Ok(bytes.len());
         }
         let max = self.config.max_buffer;
+        // An answer of HTTP/0.9 is all body.
+        let all_body = self.exchanges.next_for(side).is_some_and(|asked| asked.http09);
         let sender = self.side_mut(side);
         if sender.buffer.is_empty() {
             let blank = leading_blank(bytes);
-            if blank > 0 {
+            if blank > 0 && !all_body {
                 return Ok(blank);
             }
             sender.mark = Some(cx.mark(at));
         }
-        let Some(end) = memchr(b'\n', bytes) else {
-            if sender.buffer.len() + bytes.len() > max || !sender.line_may_go_on(bytes) {
-                return self.no_start_line(side, 0);
+        let kept = sender.buffer.len();
+        let window = bytes.get(..max.saturating_sub(kept)).unwrap_or(bytes);
+        let Some(end) = memchr(b'\n', window) else {
+            if window.len() < bytes.len() || !sender.line_may_go_on(window) {
+                return self.no_start_line(side, at, cx);
             }
-            sender.buffer.extend_from_slice(bytes);
-            return Ok(bytes.len());
+            sender.buffer.extend_from_slice(window);
+            return Ok(window.len());
         };
-        let (line, rest) = bytes.split_at(end + 1);
-        if !sender.buffer.is_empty() {
-            sender.buffer.extend_from_slice(line);
-            return self.buffered_line(side, line.len(), at, cx);
+        let (line, _) = bytes.split_at(end + 1);
+        if kept == 0 {
+            return self.whole_line(side, bytes, line, at, cx);
         }
-        let Some(start) = StartLine::parse(line.strip_suffix(b"\n").unwrap_or(line)) else {
-            return self.no_start_line(side, 0);
-        };
-        if start.is_http09() {
-            return self.http09_request(side, line, line.len(), at, cx);
-        }
-        let mut section = SectionEnd::default();
-        let found = section.find(rest);
-        if line.len() + found.unwrap_or(rest.len()) > max {
-            sender.buffer = line.to_vec();
-            sender.begin_head();
-            return Err(HEAD_TOO_LONG);
-        }
-        let Some(found) = found else {
-            sender.buffer = bytes.to_vec();
-            sender.section = section;
-            sender.begin_head();
-            return Ok(bytes.len());
-        };
-        let (text, body) = bytes.split_at(line.len() + found);
-        let (fields_at, lines) = (line.len(), section.lines());
-        let head = Head { line: start, text, fields_at, lines, whole: true };
-        Ok(text.len() + self.message(side, &head, body, at + text.len(), cx)?)
-    }
-
-    /// A line that began in an earlier piece is whole; its last `taken` bytes are new.
-    fn buffered_line(
-        &mut self,
-        side: FlowSide,
-        taken: usize,
-        at: usize,
-        cx: &mut Context<'_, HttpMessage>,
-    ) -> Result<usize, Broken> {
-        let sender = self.side_mut(side);
-        let line = sender.buffer.strip_suffix(b"\n").unwrap_or_default();
-        match StartLine::parse(line) {
-            None => self.no_start_line(side, taken),
+        sender.buffer.extend_from_slice(line);
+        match StartLine::parse(sender.buffer.strip_suffix(b"\n").unwrap_or_default()) {
+            None => {
+                sender.buffer.truncate(kept);
+                self.no_start_line(side, at, cx)
+            }
             Some(start) if start.is_http09() => {
-                let line = std::mem::take(&mut sender.buffer);
-                self.http09_request(side, &line, taken, at, cx)
+                let text = std::mem::take(&mut sender.buffer);
+                self.http09_request(side, &text, line.len(), at, cx)
             }
             Some(_) => {
                 sender.section = SectionEnd::default();
                 sender.begin_head();
-                Ok(taken)
+                Ok(line.len())
             }
         }
     }
 
-    /// A request that is nothing but a line; there is one in a connection.
+    /// `bytes` begin with a whole `line`.
+    fn whole_line(
+        &mut self,
+        side: FlowSide,
+        bytes: &[u8],
+        line: &[u8],
+        at: usize,
+        cx: &mut Context<'_, HttpMessage>,
+    ) -> Result<usize, Broken> {
+        let Some(start) = StartLine::parse(line.strip_suffix(b"\n").unwrap_or(line)) else {
+            return self.no_start_line(side, at, cx);
+        };
+        if start.is_http09() {
+            return self.http09_request(side, line, line.len(), at, cx);
+        }
+        let window = bytes.get(..self.config.max_buffer).unwrap_or(bytes);
+        let rest = window.get(line.len()..).unwrap_or_default();
+        let max_line = self.max_searched_line();
+        let sender = self.side_mut(side);
+        if sender.searching && !may_be_head(rest) {
+            sender.begin_search(max_line);
+            return Ok(line.len());
+        }
+        let mut section = SectionEnd::default();
+        let Some(found) = section.find(rest) else {
+            sender.buffer = window.to_vec();
+            sender.section = section;
+            sender.begin_head();
+            return Ok(window.len());
+        };
+        let (text, body) = bytes.split_at(line.len() + found);
+        let (fields_at, lines) = (line.len(), section.lines());
+        let head = Head { line: start, text, fields_at, lines, whole: true };
+        let taken = self.message(side, &head, body, at + text.len(), cx);
+        taken.map(|taken| text.len() + taken).map_err(|reason| Broken::new(reason, text.len()))
+    }
+
+    /// A request that is nothing but a line; there is one in a connection. `taken` bytes of its
+    /// `text` are in this piece.
     fn http09_request(
         &mut self,
         side: FlowSide,
-        line: &[u8],
+        text: &[u8],
         taken: usize,
         at: usize,
         cx: &mut Context<'_, HttpMessage>,
     ) -> Result<usize, Broken> {
-        let start = StartLine::parse(line.strip_suffix(b"\n").unwrap_or(line));
-        let Some(start) = start.filter(|_| !self.side(side).searching) else {
-            self.side_mut(side).clear_buffer();
-            return self.no_start_line(side, 0);
-        };
-        let head = Head { line: start, text: line, fields_at: line.len(), lines: 0, whole: true };
-        self.message(side, &head, &[], at + taken, cx)?;
+        if let Some(line) = StartLine::parse(text.strip_suffix(b"\n").unwrap_or(text)) {
+            let head = Head { line, text, fields_at: text.len(), lines: 0, whole: true };
+            let fields = head.fields(0);
+            let (mut message, _) = self.read_head(side, &head, fields);
+            message.set_body(whole_body(&[], &self.config));
+            self.emit(side, at + taken, message, cx);
+        }
         self.side_mut(side).stop();
         Ok(taken)
     }
@@ -134,23 +153,47 @@ impl HttpParser {
         at: usize,
         cx: &mut Context<'_, HttpMessage>,
     ) -> Result<usize, Broken> {
-        let max = self.config.max_buffer;
+        let (max, max_line) = (self.config.max_buffer, self.max_searched_line());
         let sender = self.side_mut(side);
-        let found = sender.section.find(bytes);
-        let (more, body) = bytes.split_at(found.unwrap_or(bytes.len()));
-        if sender.buffer.len() + more.len() > max {
-            return Err(HEAD_TOO_LONG);
+        let kept = sender.buffer.len();
+        let mut window = bytes.get(..max.saturating_sub(kept)).unwrap_or(bytes);
+        let too_long = window.is_empty();
+        let doubtful = sender.searching && sender.section.lines() == 0;
+        if doubtful && let Some(end) = memchr(b'\n', window) {
+            window = window.get(..=end).unwrap_or(window);
         }
+        let found = sender.section.find(window);
+        let (more, body) = bytes.split_at(found.unwrap_or(window.len()));
         sender.buffer.extend_from_slice(more);
+        if sender.searching {
+            let fields_at = line_len(&sender.buffer);
+            if doubtful && !may_be_head(sender.buffer.get(fields_at..).unwrap_or_default()) {
+                // The line may be a start line itself.
+                sender.buffer.truncate(kept);
+                sender.buffer.drain(..fields_at.min(kept));
+                sender.begin_search(max_line);
+                return Ok(0);
+            }
+            if too_long {
+                let lines = memrchr(b'\n', &sender.buffer).map_or(0, |end| end + 1);
+                sender.buffer.drain(..lines);
+                sender.begin_search(max_line);
+                return Ok(0);
+            }
+        }
+        if too_long {
+            return Err(Broken::new("head is too long", 0));
+        }
         if found.is_none() {
             return Ok(more.len());
         }
         let (text, lines) = (std::mem::take(&mut sender.buffer), sender.section.lines());
         sender.clear_buffer();
         let Some(head) = buffered_head(&text, lines, true) else {
-            return Err(NO_START_LINE);
+            return Err(Broken::new(NO_START_LINE, 0));
         };
-        Ok(more.len() + self.message(side, &head, body, at + more.len(), cx)?)
+        let taken = self.message(side, &head, body, at + more.len(), cx);
+        taken.map(|taken| more.len() + taken).map_err(|reason| Broken::new(reason, more.len()))
     }
 
     /// A head is whole. The first bytes of its body may be in `rest`, which has the index `end`
@@ -162,53 +205,66 @@ impl HttpParser {
         rest: &[u8],
         end: usize,
         cx: &mut Context<'_, HttpMessage>,
-    ) -> Result<usize, Broken> {
-        let (mut message, framing, valid) = self.read_head(side, head);
+    ) -> Result<usize, &'static str> {
+        let fields = head.fields(self.config.max_headers);
+        let valid = !fields.invalid;
+        if !valid && self.side(side).searching {
+            // It only looked like a head.
+            let max_line = self.max_searched_line();
+            self.side_mut(side).begin_search(max_line);
+            return Ok(0);
+        }
+        let (mut message, framing) = self.read_head(side, head, fields);
         if !valid {
             self.emit(side, end, message, cx);
             return Err("header line is invalid");
         }
-        let config = Arc::clone(&self.config);
-        let length = match framing {
-            None => Some(0),
-            Some(Framing::Length(length)) => usize::try_from(length).ok(),
+        let streams = self.config.body == BodyPolicy::Stream;
+        let body = match framing {
+            None => rest.get(..0),
+            Some(Framing::Length(length)) if !streams => {
+                usize::try_from(length).ok().and_then(|length| rest.get(..length))
+            }
             Some(_) => None,
         };
-        if let Some(body) = length.and_then(|length| rest.get(..length)) {
-            message.set_body(whole_body(body, &config));
-            self.emit(side, end + body.len(), message, cx);
-            return Ok(body.len());
+        match (body, framing) {
+            (None, Some(framing)) => {
+                self.open(side, message, framing, end, cx);
+                Ok(0)
+            }
+            (body, _) => {
+                let body = body.unwrap_or_default();
+                message.set_body(whole_body(body, &self.config));
+                self.emit(side, end + body.len(), message, cx);
+                Ok(body.len())
+            }
         }
-        let expected = length.map_or(0, |length| length as u64);
-        let sender = self.side_mut(side);
-        sender.open = Some(Box::new(Open::new(message, expected, &config)));
-        sender.state = framing.map_or(State::StartLine, State::Body);
-        Ok(0)
     }
 
-    /// Makes a message of a head, and says how its body is framed and whether all lines were
-    /// valid.
+    /// Makes a message of a head, and says how its body is framed.
     pub(super) fn read_head(
         &mut self,
         side: FlowSide,
         head: &Head<'_>,
-    ) -> (HttpMessage, Option<Framing>, bool) {
-        let mut fields =
-            Fields::parse(head.text, head.fields_at, head.lines, self.config.max_headers);
+        mut fields: Fields,
+    ) -> (HttpMessage, Option<Framing>) {
         let valid = !fields.invalid;
         let text = fields.unfold(head.text);
         let body = std::mem::take(&mut fields.body);
         let headers = fields.into_headers(text.clone());
         let (mut message, (framing, ambiguous)) = match head.line {
-            StartLine::Request { method, target, target_at, version } => {
+            StartLine::Request(line) => {
+                let part = |at, part: &[u8]| HttpText::new(text.slice(at..at + part.len()));
                 let request = HttpRequest {
-                    method: HttpText::new(text.slice(..method.len())),
-                    path: HttpText::new(text.slice(target_at..target_at + target.len())),
-                    version,
+                    method: part(0, line.method),
+                    path: part(line.target_at, line.target),
+                    version: line.version,
+                    version_text: part(line.version_at, line.version_text),
+                    malformed_start_line: line.malformed,
                     headers,
                     ..HttpRequest::default()
                 };
-                let framing = body.of_request(version);
+                let framing = body.of_request(line.version);
                 if valid {
                     self.note_request(side, &request, &body);
                 }
@@ -232,7 +288,7 @@ impl HttpParser {
         message.set_head(sender.searching, head.whole && valid, ambiguous);
         sender.searching = false;
         sender.state = State::StartLine;
-        (message, framing, valid)
+        (message, framing)
     }
 
     fn note_request(&mut self, side: FlowSide, request: &HttpRequest, body: &BodyFields) {
@@ -278,45 +334,49 @@ impl HttpParser {
         (framing.filter(|_| !bodiless), ambiguous)
     }
 
-    /// What begins at the buffered bytes, or at the next, is no start line. `taken` of the next
-    /// bytes are the rest of the buffered line, if that is whole.
-    fn no_start_line(&mut self, side: FlowSide, taken: usize) -> Result<usize, Broken> {
+    /// What begins at the buffered bytes, or at the next, is no start line.
+    fn no_start_line(
+        &mut self,
+        side: FlowSide,
+        at: usize,
+        cx: &mut Context<'_, HttpMessage>,
+    ) -> Result<usize, Broken> {
+        if self.exchanges.next_for(side).is_some_and(|asked| asked.http09) {
+            self.http09_response(side, at, cx);
+            return Ok(0);
+        }
+        let (max_line, uncertain) = (self.max_searched_line(), self.exchanges.uncertain());
         let other = self.side(side.other()).evidence;
-        let uncertain = self.exchanges.uncertain();
-        let http09 = self.exchanges.next_for(side).is_some_and(|asked| asked.http09);
         let sender = self.side_mut(side);
-        if !sender.searching {
-            if http09 {
-                self.http09_response(side);
-                return Ok(taken);
+        match sender.evidence {
+            Evidence::Http if sender.may_tunnel => {
+                sender.stop();
+                return Ok(0);
             }
-            match sender.evidence {
-                Evidence::Http if sender.may_tunnel => {
-                    sender.stop();
-                    return Ok(taken);
-                }
-                Evidence::Http if !uncertain => return Err(NO_START_LINE),
-                Evidence::Http => {}
-                Evidence::None | Evidence::NotHttp => {
-                    sender.evidence = Evidence::NotHttp;
-                    if other == Evidence::NotHttp {
-                        self.initiator.stop();
-                        self.responder.stop();
-                        return Ok(taken);
-                    }
+            Evidence::Http if !uncertain => return Err(Broken::new(NO_START_LINE, 0)),
+            Evidence::Http => {}
+            Evidence::None | Evidence::NotHttp => {
+                sender.evidence = Evidence::NotHttp;
+                if other == Evidence::NotHttp {
+                    self.initiator.stop();
+                    self.responder.stop();
+                    return Ok(0);
                 }
             }
         }
-        let sender = self.side_mut(side);
-        sender.clear_buffer();
-        sender.searching = true;
-        sender.state = if taken > 0 { State::StartLine } else { State::Search };
+        self.side_mut(side).begin_search(max_line);
         self.exchanges.lose();
-        Ok(taken)
+        Ok(0)
     }
 
-    /// Opens the answer to a request of HTTP/0.9, which is all body.
-    pub(super) fn http09_response(&mut self, side: FlowSide) {
+    /// Opens the answer to a request of HTTP/0.9, which is all body; what is buffered is the
+    /// beginning of it.
+    pub(super) fn http09_response(
+        &mut self,
+        side: FlowSide,
+        at: usize,
+        cx: &mut Context<'_, HttpMessage>,
+    ) {
         let asked = self.exchanges.answered(side);
         let (method, target) = asked.map(|asked| (asked.method, asked.path)).unzip();
         let mut message = HttpMessage::Response(HttpResponse {
@@ -326,14 +386,16 @@ impl HttpParser {
             ..HttpResponse::default()
         });
         message.set_head(false, true, false);
-        let config = Arc::clone(&self.config);
         let sender = self.side_mut(side);
-        let mut open = Box::new(Open::new(message, 0, &config));
-        open.push(&sender.buffer, config.max_body);
-        sender.clear_buffer();
-        sender.open = Some(open);
         sender.evidence = Evidence::Http;
-        sender.state = State::Body(Framing::UntilClose);
+        let begun = std::mem::take(&mut sender.buffer);
+        sender.clear_buffer();
+        let start = sender.mark.unwrap_or_else(|| cx.mark(at));
+        self.open(side, message, Framing::UntilClose, at, cx);
+        self.side_mut(side).mark.get_or_insert(start);
+        if !begun.is_empty() {
+            self.body_bytes(side, &begun, start, at, cx);
+        }
     }
 
     pub(super) fn emit(
@@ -353,13 +415,17 @@ impl HttpParser {
     }
 }
 
-const HEAD_TOO_LONG: Broken = "head is too long";
-const NO_START_LINE: Broken = "expected a start line";
+const NO_START_LINE: &str = "expected a start line";
 
 /// Takes a buffered head apart. There is none if the buffer does not have its start line, which
 /// [`State::Head`] rules out.
 pub(super) fn buffered_head(text: &[u8], lines: usize, whole: bool) -> Option<Head<'_>> {
-    let end = memchr(b'\n', text)?;
-    let line = StartLine::parse(text.get(..end)?)?;
-    Some(Head { line, text, fields_at: end + 1, lines, whole })
+    let fields_at = line_len(text);
+    let line = StartLine::parse(text.get(..fields_at)?.strip_suffix(b"\n")?)?;
+    Some(Head { line, text, fields_at, lines, whole })
+}
+
+/// Length of the first line with its LF.
+fn line_len(text: &[u8]) -> usize {
+    memchr(b'\n', text).map_or(text.len(), |end| end + 1)
 }

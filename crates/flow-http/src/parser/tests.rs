@@ -1,10 +1,15 @@
+mod malformed;
+mod searching;
+mod segmentation;
+mod streaming;
+
 use flow_core::FlowSide::{Initiator as C, Responder as S};
 use flow_core::GapReason;
 use flow_session::Parsed;
 use proptest::prelude::*;
 
 use super::*;
-use crate::TunnelKind;
+use crate::{BodyPolicy, HttpVersion, TunnelKind};
 
 /// Plays a connection to a parser, with a packet for each call.
 struct Connection {
@@ -103,6 +108,13 @@ impl Connection {
 /// `GET /path` or `200 to GET /path`, the body, and what is out of the ordinary.
 fn describe(message: &HttpMessage) -> String {
     let (mut text, body, flags) = match message {
+        HttpMessage::BodyData(data) => {
+            return format!("{} {:?}", data.offset, data.data.escape_ascii().to_string());
+        }
+        HttpMessage::BodyEnd(end) => {
+            let part = if end.complete { "" } else { ", part" };
+            return format!("end {}{part}", end.len);
+        }
         HttpMessage::Request(r) => (
             format!("{} {}", r.method, r.path),
             &r.body,
@@ -376,11 +388,9 @@ fn a_cut_head_is_put_out() {
         .send(C, "POST /cut HTTP/1.1\r\nHost: h\r\nContent-Le")
         .lose(C, 30, GapAction::Resync)
         .send(C, format!("\r\n\r\n{{body}}{GET}"))
-        .check(&["POST /cut, part, cut"])
-        .send(C, GET)
         .check(&["POST /cut, part, cut", "GET /a, after gap"]);
-    assert_eq!(connection.found[0].message.headers().get("host"), Some(&b"h"[..]));
-    assert_eq!(connection.found[0].message.headers().len(), 1);
+    assert_eq!(connection.found[0].message.headers().unwrap().get("host"), Some(&b"h"[..]));
+    assert_eq!(connection.found[0].message.headers().unwrap().len(), 1);
 }
 
 #[test]
@@ -389,7 +399,7 @@ fn broken_streams_poison() {
     Connection::new()
         .send(C, bad_header)
         .check(&["GET /, part, cut"])
-        .check_poison(Some("header line is invalid (at byte 0 of the initiator)"));
+        .check_poison(Some("header line is invalid (at byte 30 of the initiator)"));
     Connection::new()
         .send(C, "PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n")
         .check(&["PUT /, part"])
@@ -414,14 +424,15 @@ fn limits() {
     for step in [1, 100] {
         let small = || Connection::with(|config| config.max_buffer = 64);
         small().send_by(step, C, head(64)).check(&["GET /"]).check_poison(None);
-        small().send_by(step, C, head(65)).check(&["GET /, part, cut"]).fin(S).check_poison(Some(
-            &format!(
-                "head is too long (at byte {} of the initiator)",
-                if step == 1 { 64 } else { 0 }
-            ),
-        ));
+        small()
+            .send_by(step, C, head(65))
+            .check(&["GET /, part, cut"])
+            .fin(S)
+            .check_poison(Some("head is too long (at byte 64 of the initiator)"));
     }
-    let small = Connection::with(|config| (config.max_body, config.max_headers) = (1, 1));
+    let small = Connection::with(|config| {
+        (config.body, config.max_headers) = (BodyPolicy::Collect { max: 1 }, 1);
+    });
     let ok = "HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 2\r\n\r\nok";
     let small = small.send(C, GET).send(S, ok).send(S, ok).check(&[
         "GET /a",
@@ -435,7 +446,7 @@ fn limits() {
     small(9).send(S, trailers).check_poison(None);
     small(8)
         .send(S, trailers)
-        .check_poison(Some("trailer section is too long (at byte 50 of the responder)"));
+        .check_poison(Some("trailer section is too long (at byte 58 of the responder)"));
 }
 
 #[test]
@@ -457,7 +468,9 @@ fn bodies_are_digested_whole() {
     ];
     let request = "PUT / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc";
     for step in [1, 100] {
-        let set = |config: &mut HttpConfig| (config.digest_bodies, config.max_body) = (true, 1);
+        let set = |config: &mut HttpConfig| {
+            (config.digest_bodies, config.body) = (true, BodyPolicy::Collect { max: 1 });
+        };
         let connection = Connection::with(set).send_by(step, C, request);
         let HttpMessage::Request(request) = &connection.found[0].message else { panic!() };
         assert_eq!(request.body_sha256, Some(expected));
@@ -545,7 +558,8 @@ proptest! {
         calls in proptest::collection::vec((any::<bool>(), 0..8u8, piece()), 0..30),
     ) {
         let mut connection = Connection::with(|config| {
-            (config.max_buffer, config.max_body, config.max_search) = (200, 50, 300);
+            (config.max_buffer, config.max_search) = (200, 300);
+            config.body = BodyPolicy::Collect { max: 50 };
             (config.max_trailers, config.max_chunk_line, config.max_headers) = (40, 20, 3);
         });
         for (client, kind, bytes) in calls {
