@@ -69,14 +69,18 @@
 //!
 //! # Features
 //!
-//! `digest`: with [`HttpConfig`]'s `digest_bodies`, messages carry the SHA-256 of their body, be
-//! it larger than what is kept of it.
+//! - `digest`: with [`HttpConfig`]'s `digest_bodies`, messages carry the SHA-256 of their body, be
+//!   it larger than what is kept of it.
+//! - `decode`: `decoded_body` of requests and responses, and a `ContentDecoder` for bodies that come
+//!   in pieces, take the content coding off: gzip, deflate, br, zstd, within limits.
 
 #![warn(clippy::indexing_slicing)]
 
 mod body;
 mod chunked;
 mod config;
+#[cfg(feature = "decode")]
+mod decode;
 mod exchange;
 mod factory;
 mod framing;
@@ -93,6 +97,8 @@ mod text;
 mod tunnel;
 
 pub use self::config::{BodyPolicy, HttpConfig};
+#[cfg(feature = "decode")]
+pub use self::decode::{ContentCoding, ContentDecoder, DecodeError, DecodeErrorKind, DecodedBody};
 pub use self::factory::HttpFactory;
 pub use self::handler::HttpHandler;
 pub use self::headers::HttpHeaders;

@@ -11,6 +11,8 @@
 //! | `reassembly` | `flow::{FlowDriver, Reassembler, …}` | `flow-reassembly` |
 //! | `session` | `flow::{SessionParser, FlowSessionDriver, …}` | `flow-session` |
 //! | `http`, `tls`, `dns` | `flow::http`, `flow::tls`, `flow::dns` | `flow-http`, `flow-tls`, `flow-dns` |
+//! | `digest` | `flow::http`: SHA-256 of bodies | `flow-http`, with a SHA-256 |
+//! | `decode` | `flow::http::ContentDecoder` | `flow-http`, with decompressors |
 //! | `l7` | `flow::l7` | `flow-l7` |
 //! | `pcap` | `flow::pcap` | `flow-pcap` |
 //!
