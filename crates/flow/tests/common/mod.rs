@@ -1,6 +1,13 @@
 //! Packets that own their bytes, and what comes out of a session driver fed with them.
 
-#![allow(dead_code, clippy::unwrap_used, reason = "each test file uses a part")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "each test file uses a part"
+)]
+
+pub(crate) mod corpus;
 
 use flow::extract::FiveTupleKey;
 use flow::{
