@@ -123,6 +123,30 @@ impl Opening {
             .unwrap_or(Verdict::Unknown)
     }
 
+    /// Takes what is held of a side for a protocol that the other one speaks. A side that cannot be
+    /// of it is lost.
+    pub(crate) fn take_held<C>(
+        &mut self,
+        config: &L7Config<C>,
+        service: DnsService,
+        spoken: Verdict,
+        side: FlowSide,
+    ) -> Start {
+        let start = std::mem::take(self.start(side));
+        let Start::Prefix(held) = &start else { return start };
+        let detection = match spoken {
+            Verdict::Is(L7Protocol::Tls) => tls(&held.bytes),
+            Verdict::Is(L7Protocol::Dns) => dns(&held.bytes, service),
+            Verdict::Custom(index) => {
+                let protocol = config.streams.get(index);
+                protocol.map_or(L7Detection::No, |protocol| (protocol.detect)(side, &held.bytes))
+            }
+            // It is looked for later in the side, too.
+            Verdict::Is(_) | Verdict::NeedMore | Verdict::Unknown => L7Detection::NeedMore,
+        };
+        if detection == L7Detection::No { Start::Lost } else { start }
+    }
+
     /// Looks for the end of a prelude.
     pub(crate) fn search_prelude(
         &mut self,

@@ -262,8 +262,9 @@ impl<C: Send + Debug + 'static> L7Parser<C> {
                 others
             }
         };
-        self.replay(side, prefix, cx);
+        // What is held of the other side came before it was clear.
         self.replay(other, others.as_deref(), cx);
+        self.replay(side, prefix, cx);
     }
 
     /// What the opening becomes by a verdict on a side, with what is held of the `other` one;
@@ -274,9 +275,13 @@ impl<C: Send + Debug + 'static> L7Parser<C> {
         other: FlowSide,
     ) -> Option<(Layer<C>, Option<Box<Prefix>>)> {
         let Layer::Opening(opening) = &mut self.current else { return None };
-        let is_lost = matches!(opening.start(other), Start::Lost);
+        let start = opening.take_held(&self.config, self.service, verdict, other);
+        let is_lost = matches!(start, Start::Lost);
         let known = match verdict {
-            Verdict::NeedMore | Verdict::Unknown => return None,
+            Verdict::NeedMore | Verdict::Unknown => {
+                *opening.start(other) = start;
+                return None;
+            }
             // It may have been read already, in search of a message.
             Verdict::Is(L7Protocol::Http) => {
                 let http = opening.http.take();
@@ -296,7 +301,7 @@ impl<C: Send + Debug + 'static> L7Parser<C> {
                 Layer::Custom(if is_lost { custom.without(other) } else { custom })
             }
         };
-        match std::mem::take(opening.start(other)) {
+        match start {
             Start::Prefix(held) => Some((known, Some(held))),
             Start::Waiting | Start::Lost => Some((known, None)),
         }

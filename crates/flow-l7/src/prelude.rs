@@ -91,14 +91,14 @@ impl Prelude {
 
     /// Reads on.
     pub(crate) fn feed(&mut self, side: FlowSide, piece: Piece<'_>) -> Fed {
+        if !self.wants(side) {
+            return Fed::Unknown;
+        }
         if let Some(first) = piece.bytes.first() {
             self.begin_with(side, *first);
         }
         let Self { kind, sides, max } = self;
         let progress = of(sides, side);
-        if progress.place == Place::Out {
-            return Fed::Unknown;
-        }
         let fed = kind.map_or(Fed::Unknown, |kind| progress.feed(kind, side, piece));
         progress.read = progress.read.saturating_add(piece.bytes.len());
         if fed == Fed::Unknown || fed == Fed::All && progress.read > *max {
