@@ -93,3 +93,8 @@ fn tcp_segments() {
 fn line_protocol() {
     check("line_protocol");
 }
+
+#[test]
+fn length_prefixed() {
+    check("length_prefixed");
+}
