@@ -11,6 +11,12 @@ pub struct TlsAlert {
 }
 
 impl TlsAlert {
+    /// Whether its sender sends nothing more: it is fatal (RFC 8446 section 6.2), or the polite
+    /// end (section 6.1).
+    pub(crate) const fn is_last(self) -> bool {
+        self.level == 2 || self.description == 0
+    }
+
     /// `warning` or `fatal`; a parser gives no others.
     #[must_use]
     pub const fn level_name(self) -> Option<&'static str> {

@@ -14,14 +14,23 @@ pub struct TlsCertificateChain {
 }
 
 impl TlsCertificateChain {
-    /// From the body of a handshake message; `None` if a length in it lies.
+    /// From the body of a handshake message; `None` if a length in it lies, or if there are more
+    /// certificates than any chain has.
     pub(crate) fn parse(body: &Bytes) -> Option<Self> {
         let mut list = Reader::new(Reader::new(body).vec24()?);
         let mut certificates = Vec::new();
         while !list.is_empty() {
+            if certificates.len() == MAX_CHAIN {
+                return None;
+            }
             certificates.push(TlsCertificate { der: body.slice_ref(list.vec24()?) });
         }
         Some(Self { certificates })
+    }
+
+    /// The certificate of an SSL 2.0 server.
+    pub(crate) fn of_one(der: Bytes) -> Self {
+        Self { certificates: vec![TlsCertificate { der }] }
     }
 }
 
@@ -49,3 +58,9 @@ impl TlsCertificate {
         crate::CertificateDetails::parse(&self.der)
     }
 }
+
+/// Certificates in a chain.
+///
+/// Rationale: more than ten are unheard of, and a million empty ones would take ten times the
+/// space of their message.
+const MAX_CHAIN: usize = 1024;

@@ -1,7 +1,15 @@
 use bytes::Bytes;
 
-use crate::reader::{Reader, extensions, u16s};
-use crate::version::TlsVersion;
+use crate::extension::{
+    ALPN, COMPRESS_CERTIFICATE, COOKIE, DELEGATED_CREDENTIAL, EARLY_DATA, ENCRYPTED_CLIENT_HELLO,
+    ENCRYPTED_SERVER_NAME, EXTENDED_MASTER_SECRET, KEY_SHARE, POINT_FORMATS, PRE_SHARED_KEY,
+    PSK_KEY_EXCHANGE_MODES, RECORD_SIZE_LIMIT, SERVER_NAME, SESSION_TICKET, SIGNATURE_ALGORITHMS,
+    SUPPORTED_GROUPS, SUPPORTED_VERSIONS, TlsEch, TlsKeyShare, TlsSessionTicket, byte_list, cookie,
+    host_name, key_shares, protocols, psk_identities, short_u16_list, u16_list,
+};
+use crate::reader::{Extensions, Reader, has_duplicates, padded, u16s};
+use crate::version::{TlsVersion, is_grease, is_grease_name};
+use crate::violation::{DUPLICATE_EXTENSION, EXTENSION_BLOCK, MALFORMED_EXTENSION};
 
 /// What a client offers (RFC 8446 section 4.1.2, RFC 5246 section 7.4.1.2).
 ///
@@ -42,20 +50,60 @@ pub struct TlsClientHello {
     pub point_formats: Bytes,
     /// `signature_algorithms`.
     pub signature_algorithms: Vec<u16>,
+    /// `key_share` (RFC 8446 section 4.2.8): the keys themselves are left out.
+    pub key_shares: Vec<TlsKeyShare>,
+    /// The number of identities in `pre_shared_key` (RFC 8446 section 4.2.11); 0 without it.
+    pub psk_identities: u16,
+    /// `psk_key_exchange_modes` (RFC 8446 section 4.2.9), one byte each.
+    pub psk_key_exchange_modes: Bytes,
+    /// `session_ticket` (RFC 5077).
+    pub session_ticket: Option<TlsSessionTicket>,
+    /// `early_data` (RFC 8446 section 4.2.10): application data may come before an answer.
+    pub early_data: bool,
+    /// `encrypted_client_hello` (RFC 9849), real or not.
+    pub ech: Option<TlsEch>,
+    /// `encrypted_server_name` is there, by which drafts before ECH hid the server's name.
+    pub esni: bool,
+    /// `cookie` (RFC 8446 section 4.2.2), by which a HelloRetryRequest is answered.
+    pub cookie: Option<Bytes>,
+    /// The algorithms of `compress_certificate` (RFC 8879).
+    pub compress_certificate: Vec<u16>,
+    /// `record_size_limit` (RFC 8449).
+    pub record_size_limit: Option<u16>,
+    /// The signature algorithms of `delegated_credential` (RFC 9345).
+    pub delegated_credentials: Vec<u16>,
+    /// `extended_master_secret` is there (RFC 7627).
+    pub extended_master_secret: bool,
 }
 
 impl TlsClientHello {
-    /// From the body of a handshake message; `None` if it is cut short before the extensions.
-    pub(crate) fn parse(record_version: TlsVersion, body: &Bytes) -> Option<Self> {
+    /// From the body of a handshake message; `None` if it is cut short before the extensions. Puts
+    /// what else is wrong into `violations`.
+    pub(crate) fn parse(
+        record_version: TlsVersion,
+        body: &Bytes,
+        violations: &mut Vec<&'static str>,
+    ) -> Option<Self> {
         let mut reader = Reader::new(body);
         let mut hello = Self::new(record_version, TlsVersion::from_raw(reader.u16()?));
         hello.random = reader.array()?;
         hello.session_id = body.slice_ref(reader.vec8()?);
         hello.cipher_suites = u16s(reader.vec16()?);
         hello.compression = body.slice_ref(reader.vec8()?);
-        for (kind, content) in extensions(&mut reader) {
+        let mut extensions = Extensions::new(reader.rest());
+        let mut proper = true;
+        for (kind, content) in &mut extensions {
             hello.extension_types.push(kind);
-            hello.read_extension(kind, content, body);
+            proper &= hello.read_extension(kind, content, body);
+        }
+        if !extensions.is_consistent() {
+            violations.push(EXTENSION_BLOCK);
+        }
+        if has_duplicates(&hello.extension_types) {
+            violations.push(DUPLICATE_EXTENSION);
+        }
+        if !proper {
+            violations.push(MALFORMED_EXTENSION);
         }
         Some(hello)
     }
@@ -67,10 +115,7 @@ impl TlsClientHello {
         let (specs, session, challenge) = (reader.u16()?, reader.u16()?, reader.u16()?);
         hello.ssl2_cipher_specs = reader.take(specs.into())?.as_chunks().0.to_vec();
         hello.session_id = record.slice_ref(reader.take(session.into())?);
-        let challenge = reader.take(challenge.into())?;
-        for (to, from) in hello.random.iter_mut().rev().zip(challenge.iter().rev()) {
-            *to = *from;
-        }
+        hello.random = padded(reader.take(challenge.into())?);
         hello.cipher_suites = hello
             .ssl2_cipher_specs
             .iter()
@@ -79,9 +124,22 @@ impl TlsClientHello {
         Some(hello)
     }
 
-    /// Whether the client may send application data before it has an answer.
-    pub(crate) fn offers_early_data(&self) -> bool {
-        self.extension_types.contains(&EARLY_DATA)
+    /// Whether any value anywhere is one that RFC 8701 reserves: see
+    /// [`is_grease`](crate::is_grease).
+    #[must_use]
+    pub fn has_grease(&self) -> bool {
+        let versions = self.supported_versions.iter().map(|version| version.to_raw());
+        let shares = self.key_shares.iter().map(|share| share.group);
+        [&self.cipher_suites, &self.extension_types, &self.supported_groups]
+            .into_iter()
+            .chain([&self.signature_algorithms])
+            .flatten()
+            .copied()
+            .chain(versions)
+            .chain(shares)
+            .any(is_grease)
+            || self.alpn.iter().any(|name| is_grease_name(name))
+            || self.psk_key_exchange_modes.iter().any(|mode| mode % 0x1f == 0x0b)
     }
 
     fn new(record_version: TlsVersion, legacy_version: TlsVersion) -> Self {
@@ -100,55 +158,76 @@ impl TlsClientHello {
             supported_groups: Vec::new(),
             point_formats: Bytes::new(),
             signature_algorithms: Vec::new(),
+            key_shares: Vec::new(),
+            psk_identities: 0,
+            psk_key_exchange_modes: Bytes::new(),
+            session_ticket: None,
+            early_data: false,
+            ech: None,
+            esni: false,
+            cookie: None,
+            compress_certificate: Vec::new(),
+            record_size_limit: None,
+            delegated_credentials: Vec::new(),
+            extended_master_secret: false,
         }
     }
 
-    fn read_extension(&mut self, kind: u16, content: &[u8], body: &Bytes) {
-        let mut reader = Reader::new(content);
+    /// Takes what is of interest in an extension; says whether it is well formed, as far as that
+    /// was looked at.
+    fn read_extension(&mut self, kind: u16, content: &[u8], body: &Bytes) -> bool {
+        let proper;
         match kind {
-            SERVER_NAME => self.sni = host_name(content),
-            SUPPORTED_GROUPS => {
-                self.supported_groups = reader.vec16().map(u16s).unwrap_or_default();
+            SERVER_NAME => {
+                self.sni = host_name(content);
+                return self.sni.is_some();
             }
-            POINT_FORMATS => {
-                self.point_formats =
-                    reader.vec8().map(|formats| body.slice_ref(formats)).unwrap_or_default();
-            }
-            SIGNATURE_ALGORITHMS => {
-                self.signature_algorithms = reader.vec16().map(u16s).unwrap_or_default();
-            }
-            ALPN => self.alpn = protocols(content, body),
+            SUPPORTED_GROUPS => (self.supported_groups, proper) = u16_list(content),
+            SIGNATURE_ALGORITHMS => (self.signature_algorithms, proper) = u16_list(content),
+            DELEGATED_CREDENTIAL => (self.delegated_credentials, proper) = u16_list(content),
+            COMPRESS_CERTIFICATE => (self.compress_certificate, proper) = short_u16_list(content),
             SUPPORTED_VERSIONS => {
-                let raw = reader.vec8().map(u16s).unwrap_or_default();
+                let (raw, whole) = short_u16_list(content);
                 self.supported_versions = raw.into_iter().map(TlsVersion::from_raw).collect();
+                return whole;
             }
-            _ => {}
+            POINT_FORMATS => (self.point_formats, proper) = byte_list(content, body),
+            PSK_KEY_EXCHANGE_MODES => {
+                (self.psk_key_exchange_modes, proper) = byte_list(content, body);
+            }
+            ALPN => (self.alpn, proper) = protocols(content, body),
+            KEY_SHARE => (self.key_shares, proper) = key_shares(content),
+            PRE_SHARED_KEY => (self.psk_identities, proper) = psk_identities(content),
+            COOKIE => (self.cookie, proper) = cookie(content, body),
+            RECORD_SIZE_LIMIT => {
+                self.record_size_limit = content.try_into().ok().map(u16::from_be_bytes);
+                return self.record_size_limit.is_some();
+            }
+            ENCRYPTED_CLIENT_HELLO => {
+                self.ech = TlsEch::parse(content);
+                return self.ech.is_some();
+            }
+            SESSION_TICKET => {
+                self.session_ticket = Some(match content {
+                    [] => TlsSessionTicket::Asked,
+                    ticket => TlsSessionTicket::Offered(body.slice_ref(ticket)),
+                });
+                return true;
+            }
+            EARLY_DATA => {
+                self.early_data = true;
+                return content.is_empty();
+            }
+            EXTENDED_MASTER_SECRET => {
+                self.extended_master_secret = true;
+                return content.is_empty();
+            }
+            ENCRYPTED_SERVER_NAME => {
+                self.esni = true;
+                return true;
+            }
+            _ => return true,
         }
+        proper
     }
 }
-
-/// The first host name of a `server_name` extension.
-fn host_name(content: &[u8]) -> Option<String> {
-    const HOST_NAME: u8 = 0;
-    let mut names = Reader::new(Reader::new(content).vec16()?);
-    loop {
-        let (kind, name) = (names.u8()?, names.vec16()?);
-        if kind == HOST_NAME {
-            return Some(String::from_utf8_lossy(name).into_owned());
-        }
-    }
-}
-
-/// The protocol names of an ALPN extension, up to the first that is cut short.
-pub(crate) fn protocols(content: &[u8], body: &Bytes) -> Vec<Bytes> {
-    let mut names = Reader::new(Reader::new(content).vec16().unwrap_or_default());
-    std::iter::from_fn(|| names.vec8().map(|name| body.slice_ref(name))).collect()
-}
-
-pub(crate) const SERVER_NAME: u16 = 0;
-const SUPPORTED_GROUPS: u16 = 10;
-const POINT_FORMATS: u16 = 11;
-const SIGNATURE_ALGORITHMS: u16 = 13;
-pub(crate) const ALPN: u16 = 16;
-const EARLY_DATA: u16 = 42;
-pub(crate) const SUPPORTED_VERSIONS: u16 = 43;

@@ -1,4 +1,4 @@
-/// Limits of a [`TlsParser`](crate::TlsParser).
+/// Limits and options of a [`TlsParser`](crate::TlsParser).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TlsConfig {
@@ -15,18 +15,23 @@ pub struct TlsConfig {
     /// common libraries refuse more than 100 KiB unless told otherwise, and some servers have
     /// been seen to send several hundred.
     pub max_certificates: usize,
-    /// How far into each side's stream, in bytes, a TLS connection may begin; 0 (the default)
-    /// takes it only at the start.
+    /// The longest NewSessionTicket message, in bytes with its header; a longer one is passed
+    /// over. Memory is held as for a hello.
     ///
-    /// With a limit, a side that does not begin with TLS is not given up at once. A ClientHello
-    /// or ServerHello is then looked for at the start of every piece the parser is fed, which is
-    /// where protocols that turn to TLS in midstream (STARTTLS, SOCKS, HTTP CONNECT) have it,
-    /// since each side waits for the other's word before; and after a gap. What is found depends
-    /// on how the stream was cut into segments.
+    /// Rationale: 16 KiB. The length field allows 64 KiB; a ticket holds the state of a session
+    /// (RFC 5077 section 4), at most with the client's certificate in it.
+    pub max_ticket: usize,
+    /// Bytes that a side may send in clear, record headers included and early data not; more
+    /// poison the parser. It bounds work, not memory.
     ///
-    /// Rationale for a value: 16 KiB is beyond every greeting, capability list and proxy header;
-    /// the search costs one comparison per piece.
-    pub scan_for_hello: usize,
+    /// Rationale: 4 MiB. A handshake has one message that may be long, and
+    /// [`max_certificates`](Self::max_certificates) allows less even when it comes in small
+    /// records.
+    pub max_handshake: usize,
+    /// Whether each hello is followed by its fingerprints, as a
+    /// [`TlsMessage::Fingerprint`](crate::TlsMessage::Fingerprint). Off by default.
+    #[cfg(feature = "fingerprint")]
+    pub fingerprints: bool,
 }
 
 impl TlsConfig {
@@ -44,16 +49,38 @@ impl TlsConfig {
         self
     }
 
-    /// Sets [`scan_for_hello`](Self::scan_for_hello).
+    /// Sets [`max_ticket`](Self::max_ticket).
     #[must_use]
-    pub const fn with_scan_for_hello(mut self, bytes: usize) -> Self {
-        self.scan_for_hello = bytes;
+    pub const fn with_max_ticket(mut self, bytes: usize) -> Self {
+        self.max_ticket = bytes;
+        self
+    }
+
+    /// Sets [`max_handshake`](Self::max_handshake).
+    #[must_use]
+    pub const fn with_max_handshake(mut self, bytes: usize) -> Self {
+        self.max_handshake = bytes;
+        self
+    }
+
+    /// Sets [`fingerprints`](Self::fingerprints).
+    #[cfg(feature = "fingerprint")]
+    #[must_use]
+    pub const fn with_fingerprints(mut self, yes: bool) -> Self {
+        self.fingerprints = yes;
         self
     }
 }
 
 impl Default for TlsConfig {
     fn default() -> Self {
-        Self { max_buffer: 64 << 10, max_certificates: 1 << 20, scan_for_hello: 0 }
+        Self {
+            max_buffer: 64 << 10,
+            max_certificates: 1 << 20,
+            max_ticket: 16 << 10,
+            max_handshake: 4 << 20,
+            #[cfg(feature = "fingerprint")]
+            fingerprints: false,
+        }
     }
 }

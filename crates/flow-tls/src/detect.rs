@@ -45,8 +45,7 @@ pub fn detect(prefix: &[u8]) -> Detection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Opening {
     Records,
-    Ssl2ClientHello,
-    Ssl2ServerHello,
+    Ssl2Hello,
 }
 
 /// How the stream opens that begins with `prefix`: `Some(None)` if not with TLS, `None` if that
@@ -56,18 +55,6 @@ pub(crate) fn opening(prefix: &[u8]) -> Option<Option<Opening>> {
         return ssl2(prefix);
     }
     Some(record(prefix)?.then_some(Opening::Records))
-}
-
-/// Whether `prefix` begins with a record that begins with a hello: the strict form of [`opening`]
-/// for places where anything may stand.
-pub(crate) fn hello(prefix: &[u8]) -> Option<bool> {
-    let kind = prefix.get(RECORD_HEADER);
-    let hello = kind.is_none_or(|kind| matches!(*kind, CLIENT_HELLO | SERVER_HELLO));
-    let long = prefix.get(3..5).is_none_or(|len| len >= [0, 6].as_slice());
-    if !(hello && long && *prefix.first()? == HANDSHAKE) {
-        return Some(false);
-    }
-    record(prefix)
 }
 
 fn record(prefix: &[u8]) -> Option<bool> {
@@ -126,7 +113,7 @@ fn ssl2(prefix: &[u8]) -> Option<Option<Opening>> {
                 && specs % 3 == 0
                 && matches!(session, 0 | 16 | 32)
                 && (16..=32).contains(&challenge);
-            Some(consistent.then_some(Opening::Ssl2ClientHello))
+            Some(consistent.then_some(Opening::Ssl2Hello))
         }
         // Whether the session was found, the type of the certificate, and the version.
         4 => {
@@ -136,7 +123,7 @@ fn ssl2(prefix: &[u8]) -> Option<Option<Opening>> {
             let (certificate, specs) = (field(7)?, field(9)?);
             let least = 11 + u32::from(certificate) + u32::from(specs);
             let consistent = (least..=least + 32).contains(&len) && specs % 3 == 0;
-            Some(consistent.then_some(Opening::Ssl2ServerHello))
+            Some(consistent.then_some(Opening::Ssl2Hello))
         }
         _ => Some(None),
     }

@@ -48,7 +48,10 @@ fn deliver<H: TlsHandler>(handler: &H, parsed: &Parsed<TlsMessage>) {
         TlsMessage::ClientHello(hello) => handler.on_client_hello(hello),
         TlsMessage::ServerHello(hello) => handler.on_server_hello(hello),
         TlsMessage::Certificate(chain) => handler.on_certificate(chain),
+        TlsMessage::NewSessionTicket(ticket) => handler.on_new_session_ticket(ticket),
         TlsMessage::Alert(alert) => handler.on_alert(alert),
+        #[cfg(feature = "fingerprint")]
+        TlsMessage::Fingerprint(fingerprint) => handler.on_fingerprint(fingerprint),
     }
 }
 

@@ -2,9 +2,38 @@ use std::fmt::{Display, LowerHex, Write as _};
 
 use md5::Digest as _;
 
-use crate::client_hello::{ALPN, SERVER_NAME, TlsClientHello};
+use crate::client_hello::TlsClientHello;
+use crate::extension::{ALPN, SERVER_NAME};
 use crate::server_hello::TlsServerHello;
-use crate::version::{TlsVersion, is_grease};
+use crate::version::{TlsVersion, is_grease, is_grease_name};
+
+/// The fingerprints of a hello.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TlsFingerprint {
+    /// Of a ClientHello.
+    Client {
+        /// [`TlsClientHello::ja3`].
+        ja3: String,
+        /// [`TlsClientHello::ja4`].
+        ja4: String,
+    },
+    /// Of a ServerHello.
+    Server {
+        /// [`TlsServerHello::ja3s`].
+        ja3s: String,
+    },
+}
+
+impl TlsFingerprint {
+    pub(crate) fn of_client(hello: &TlsClientHello) -> Self {
+        Self::Client { ja3: hello.ja3(), ja4: hello.ja4() }
+    }
+
+    pub(crate) fn of_server(hello: &TlsServerHello) -> Self {
+        Self::Server { ja3s: hello.ja3s() }
+    }
+}
 
 impl TlsClientHello {
     /// The text that JA3 hashes: version, cipher suites, extensions, groups and point formats, as
@@ -41,7 +70,7 @@ impl TlsClientHello {
             if extensions.contains(&SERVER_NAME) { 'd' } else { 'i' },
             suites.len().min(99),
             extensions.len().min(99),
-            ja4_alpn(self.alpn.first().map_or(&[], |name| name)),
+            ja4_alpn(self.alpn.iter().find(|name| !is_grease_name(name)).map_or(&[], |name| name)),
         );
         suites.sort_unstable();
         text += &sha256_12(&joined_hex(suites));
@@ -80,7 +109,8 @@ impl TlsServerHello {
     }
 }
 
-/// The highest version offered, in two characters.
+/// The highest version offered, in two characters. Those of DTLS are in the same table, even if
+/// nobody offers them over TCP.
 fn ja4_version(hello: &TlsClientHello) -> &'static str {
     let offered = hello.supported_versions.iter().map(|version| version.to_raw());
     let highest = offered.filter(|&raw| !is_grease(raw)).max();
@@ -91,6 +121,9 @@ fn ja4_version(hello: &TlsClientHello) -> &'static str {
         TlsVersion::Tls1_0 => "10",
         TlsVersion::Ssl3 => "s3",
         TlsVersion::Ssl2 => "s2",
+        TlsVersion::Other(0xfeff) => "d1",
+        TlsVersion::Other(0xfefd) => "d2",
+        TlsVersion::Other(0xfefc) => "d3",
         TlsVersion::Other(_) => "00",
     }
 }

@@ -2,6 +2,7 @@ use crate::alert::TlsAlert;
 use crate::certificate::TlsCertificateChain;
 use crate::client_hello::TlsClientHello;
 use crate::server_hello::TlsServerHello;
+use crate::ticket::TlsNewSessionTicket;
 
 /// What a [`TlsParser`](crate::TlsParser) finds.
 ///
@@ -16,8 +17,14 @@ pub enum TlsMessage {
     ServerHello(Box<TlsServerHello>),
     /// The certificates of the server or the client, up to TLS 1.2.
     Certificate(TlsCertificateChain),
+    /// A ticket for the next session, up to TLS 1.2.
+    NewSessionTicket(Box<TlsNewSessionTicket>),
     /// An alert in clear.
     Alert(TlsAlert),
+    /// The fingerprints of the hello right before it, if
+    /// [`TlsConfig::fingerprints`](crate::TlsConfig::fingerprints) asks for them.
+    #[cfg(feature = "fingerprint")]
+    Fingerprint(Box<crate::TlsFingerprint>),
 }
 
 /// Callbacks for what is found in TLS connections. Each does nothing unless overridden.
@@ -37,8 +44,20 @@ pub trait TlsHandler: Send + Sync + 'static {
         let _ = chain;
     }
 
+    /// The server gave a ticket for the next session.
+    fn on_new_session_ticket(&self, ticket: &TlsNewSessionTicket) {
+        let _ = ticket;
+    }
+
     /// One side sent an alert in clear.
     fn on_alert(&self, alert: &TlsAlert) {
         let _ = alert;
+    }
+
+    /// The fingerprints of the hello that was just given, if
+    /// [`TlsConfig::fingerprints`](crate::TlsConfig::fingerprints) asks for them.
+    #[cfg(feature = "fingerprint")]
+    fn on_fingerprint(&self, fingerprint: &crate::TlsFingerprint) {
+        let _ = fingerprint;
     }
 }

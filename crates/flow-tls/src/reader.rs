@@ -82,9 +82,51 @@ pub(crate) fn u16s(bytes: &[u8]) -> Vec<u16> {
 /// The extensions of a hello as (type, content), up to the first that is cut short.
 ///
 /// The block's own length is not relied on where it says more than there is.
-pub(crate) fn extensions<'a>(block: &mut Reader<'a>) -> impl Iterator<Item = (u16, &'a [u8])> {
-    let len = usize::from(block.u16().unwrap_or(0));
-    let rest = block.rest();
-    let mut list = Reader::new(rest.get(..len).unwrap_or(rest));
-    std::iter::from_fn(move || Some((list.u16()?, list.vec16()?)))
+#[derive(Debug)]
+pub(crate) struct Extensions<'a> {
+    list: Reader<'a>,
+    fits: bool,
+}
+
+impl<'a> Extensions<'a> {
+    /// The extensions in what a hello has behind its other fields, which may be nothing.
+    pub(crate) fn new(block: &'a [u8]) -> Self {
+        let mut reader = Reader::new(block);
+        let len = usize::from(reader.u16().unwrap_or(0));
+        let rest = reader.0;
+        let fits = block.is_empty() || block.len() >= 2 && len == rest.len();
+        Self { list: Reader::new(rest.get(..len).unwrap_or(rest)), fits }
+    }
+
+    /// Whether all lengths agreed, once all extensions are read.
+    pub(crate) const fn is_consistent(&self) -> bool {
+        self.fits && self.list.is_empty()
+    }
+}
+
+impl<'a> Iterator for Extensions<'a> {
+    type Item = (u16, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut after = self.list;
+        let extension = (after.u16()?, after.vec16()?);
+        self.list = after;
+        Some(extension)
+    }
+}
+
+/// Whether `values` has any value twice.
+pub(crate) fn has_duplicates(values: &[u16]) -> bool {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable();
+    !sorted.is_sorted_by(|a, b| a < b)
+}
+
+/// The last bytes of a random of 32, the others of which are zero.
+pub(crate) fn padded(bytes: &[u8]) -> [u8; 32] {
+    let mut random = [0; 32];
+    for (to, from) in random.iter_mut().rev().zip(bytes.iter().rev()) {
+        *to = *from;
+    }
+    random
 }

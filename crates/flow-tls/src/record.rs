@@ -10,14 +10,18 @@ pub(crate) const HEARTBEAT: u8 = 24;
 
 pub(crate) const CLIENT_HELLO: u8 = 1;
 pub(crate) const SERVER_HELLO: u8 = 2;
+pub(crate) const NEW_SESSION_TICKET: u8 = 4;
 pub(crate) const CERTIFICATE: u8 = 11;
 
 /// Type, version, length.
 pub(crate) const RECORD_HEADER: usize = 5;
 
 /// The longest encrypted record: 2^14 bytes and 2048 for compression, MAC and padding (RFC 5246
-/// section 6.2.3). Records in clear end at 2^14, but nothing is won by being strict.
-pub(crate) const MAX_RECORD: u16 = (1 << 14) + 2048;
+/// section 6.2.3).
+pub(crate) const MAX_RECORD: u16 = MAX_CLEAR_RECORD + 2048;
+
+/// The longest record in clear (RFC 8446 section 5.1); nothing is won by being strict.
+pub(crate) const MAX_CLEAR_RECORD: u16 = 1 << 14;
 
 /// Type and length.
 pub(crate) const HANDSHAKE_HEADER: usize = 4;

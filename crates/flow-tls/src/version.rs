@@ -81,6 +81,11 @@ pub const fn is_grease(value: u16) -> bool {
     value & 0x0f0f == 0x0a0a && value >> 8 == value & 0xff
 }
 
+/// Whether RFC 8701 reserves this name of a protocol.
+pub(crate) fn is_grease_name(name: &[u8]) -> bool {
+    name.try_into().is_ok_and(|pair| is_grease(u16::from_be_bytes(pair)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,7 @@
 mod common;
 
 use common::*;
+use flow_tls::{TlsConfig, TlsFingerprint, TlsMessage};
 
 /// The example of the JA4 specification, with GREASE as its browser sends it.
 fn browser() -> Hello {
@@ -56,12 +57,24 @@ fn ja4_versions_and_protocols() {
         let ja4 = hello.suites(&[]).parsed().ja4();
         assert_eq!(ja4.split('_').next(), Some(expected));
     };
-    for (raw, text) in
-        [(0x0300, "s3"), (0x0301, "10"), (0x0302, "11"), (0x0303, "12"), (0x03aa, "00")]
-    {
+    for (raw, text) in [
+        (0x0300, "s3"),
+        (0x0301, "10"),
+        (0x0302, "11"),
+        (0x0303, "12"),
+        (0x0304, "13"),
+        (0x03aa, "00"),
+    ] {
         start(Hello::default().version(raw), &format!("t{text}i000000"));
     }
     start(Hello::default().versions(&[0x0302, 0x0303]), "t12i000100");
+    // The highest counts, known or not; GREASE does not, and without another it is as if the
+    // extension were not there.
+    start(Hello::default().versions(&[0x0304, 0x7f1c]), "t00i000100");
+    start(Hello::default().versions(&[0x0002]), "ts2i000100");
+    start(Hello::default().versions(&[0xfefd, 0x0304]), "td2i000100");
+    start(Hello::default().versions(&[0xfafa]), "t12i000100");
+    start(Hello::default().version(0x0301).versions(&[]), "t10i000100");
     for (name, text) in [
         (b"http/1.1".as_slice(), "h1"),
         (b"h", "hh"),
@@ -70,9 +83,78 @@ fn ja4_versions_and_protocols() {
         (b"a\xcd", "6d"),
         (b"\x30\x31\xab", "3b"),
         (b"", "00"),
+        // The examples of the specification.
+        (b"\x20", "20"),
+        (b"\xab\xcd", "ad"),
+        (b"\x20\x61", "21"),
+        (b"\x30\xab", "3b"),
+        (b"\x61\x20", "60"),
+        (b"\x30\x31\xab\xcd", "3d"),
+        (b"\x30\xab\xcd\x31", "01"),
     ] {
         start(Hello::default().alpn(&[name]), &format!("t12i0001{text}"));
     }
+    start(Hello::default().alpn(&[]), "t12i000100");
+    start(Hello::default().alpn(&[b"", b"h2"]), "t12i000100");
+    // GREASE is ignored anywhere, and this name of two bytes is none of it.
+    start(Hello::default().alpn(&[b"\x8a\x8a", b"h2"]), "t12i0001h2");
+    start(Hello::default().alpn(&[b"\x8a\x8a"]), "t12i000100");
+    start(Hello::default().alpn(&[b"\x8a\x9a", b"h2"]), "t12i00018a");
+}
+
+/// Counts stop at 99, but the hashes are of all; sorted, and without GREASE.
+#[test]
+fn ja4_of_much() {
+    let suites: Vec<u16> = (0..120).rev().collect();
+    let hello = (200..320)
+        .rev()
+        .fold(Hello::default().suites(&suites), |hello, kind| hello.extension(kind, &[]));
+    let sorted: Vec<u16> = (0..120).collect();
+    let same =
+        (200..320).fold(Hello::default().suites(&sorted), |hello, kind| hello.extension(kind, &[]));
+    let ja4 = hello.parsed().ja4();
+    assert!(ja4.starts_with("t12i999900_"));
+    assert_eq!(ja4, same.extension(0x1a1a, &[]).parsed().ja4());
+    assert_ne!(ja4, hello.clone().extension(320, &[]).parsed().ja4());
+    assert_ne!(ja4, hello.suites(&suites[1..]).parsed().ja4());
+}
+
+/// A hello in the SSL 2.0 form has the suites of later versions and no extensions.
+#[test]
+fn ja4_of_ssl_2() {
+    let check = |version, expected: &str| {
+        let mut feed = Feed::default();
+        let hello = feed.feed(Initiator, &ssl2_client_hello(version)).client_hello();
+        assert_eq!(hello.ja4(), expected);
+        assert_eq!(hello.ja3_string(), format!("{version},47-53,,,"));
+    };
+    let plain = Hello::default().suites(&[0x2f, 0x35]).parsed().ja4();
+    let hash = plain.split('_').nth(1).unwrap();
+    check(0x0301, &format!("t10i020000_{hash}_000000000000"));
+    check(2, &format!("ts2i020000_{hash}_000000000000"));
+}
+
+#[test]
+fn as_messages() {
+    let (hello, answer) = (browser().record(), record(22, &server_hello_12()));
+    let ssl2 = [ssl2_client_hello(2), ssl2_server_hello(false, b"certificate")];
+    let check = |packets: [&[u8]; 2], yes, story: &str| {
+        let mut feed = Feed::new(TlsConfig::default().with_fingerprints(yes));
+        feed.feed(Initiator, packets[0]).feed_in_pieces(Responder, packets[1], 7);
+        assert_eq!(feed.story(), story);
+        feed
+    };
+    check([&hello, &answer], false, "CS");
+    check([&ssl2[0], &ssl2[1]], true, "CFSFX");
+    let feed = check([&hello, &answer], true, "CFSF");
+    let [client, server] = [&feed.found[1], &feed.found[3]];
+    let (ja3, ja4) = (feed.client_hello().ja3(), feed.client_hello().ja4());
+    let expected = TlsMessage::Fingerprint(Box::new(TlsFingerprint::Client { ja3, ja4 }));
+    assert_eq!((&client.message, &client.range), (&expected, &feed.found[0].range));
+    let ja3s = feed.server_hello().ja3s();
+    let expected = TlsMessage::Fingerprint(Box::new(TlsFingerprint::Server { ja3s }));
+    assert_eq!((&server.message, &server.range), (&expected, &feed.found[2].range));
+    assert_eq!((client.side, server.side), (Initiator, Responder));
 }
 
 #[test]

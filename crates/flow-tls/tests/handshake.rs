@@ -5,7 +5,7 @@ mod common;
 use common::*;
 use flow_core::FlowSide;
 use flow_session::{GapAction, SessionParser};
-use flow_tls::{TlsAlert, TlsConfig, TlsMessage, TlsParser, TlsVersion};
+use flow_tls::{TlsAlert, TlsMessage, TlsParser, TlsVersion};
 
 /// Feeds packets, and checks the messages found (see [`Feed::story`]) and which sides are still
 /// of interest; then does so again byte by byte.
@@ -30,10 +30,6 @@ fn check(packets: &[(FlowSide, &[u8])], story: &str, wants: [bool; 2]) {
 
 fn client_hello() -> Vec<u8> {
     Hello::default().sni("www.example.com").record()
-}
-
-fn encrypted(kind: u8, len: usize) -> Vec<u8> {
-    record(kind, &vec![0xe7; len])
 }
 
 const ALERT: &[u8] = b"\x15\x03\x03\x00\x02\x02\x28";
@@ -106,7 +102,7 @@ fn tls_1_3() {
     check(
         &[(Initiator, &client_hello()), (Responder, &server), (Initiator, ALERT)],
         "CSA",
-        [true, false],
+        [false, false],
     );
 }
 
@@ -144,7 +140,7 @@ fn hello_retry_request() {
     check(&[all[0], all[1], (Initiator, CCS), all[3], (Initiator, &second)], "CRSC", [true, false]);
     check(&[all[0], all[2], all[4]], "CC", [false, true]);
     // Instead of the second hello.
-    check(&[all[0], all[1], (Initiator, CCS), (Initiator, ALERT)], "CRA", [true, true]);
+    check(&[all[0], all[1], (Initiator, CCS), (Initiator, ALERT)], "CRA", [false, true]);
 }
 
 #[test]
@@ -172,9 +168,9 @@ fn alerts() {
     let warning: &[u8] = b"\x15\x03\x01\x00\x02\x01\x70";
     let server = [warning, &record(22, &server_hello_12())].concat();
     check(&[(Initiator, &client_hello()), (Responder, &server)], "CAS", [true, true]);
-    check(&[(Responder, ALERT)], "A", [true, true]);
+    check(&[(Responder, ALERT)], "A", [true, false]);
     let two: &[u8] = b"\x15\x03\x01\x00\x04\x01\x70\x02\x28";
-    check(&[(Initiator, &client_hello()), (Responder, two)], "CAA", [true, true]);
+    check(&[(Initiator, &client_hello()), (Responder, two)], "CAA", [true, false]);
     check(&[(Initiator, &encrypted(21, 26))], "", [false, true]);
     check(
         &[(Initiator, &client_hello()), (Initiator, CCS), (Initiator, ALERT)],
@@ -210,41 +206,6 @@ fn unknown_messages_are_skipped() {
     hello.extend(record(22, &[]));
     hello.extend(record(22, &certificate(&[b"leaf"])));
     check(&[(Initiator, &hello)], "CX", [true, true]);
-}
-
-#[test]
-fn ssl_2() {
-    let body = |version: [u8; 2]| {
-        let mut body = vec![1, version[0], version[1], 0, 9, 0, 0, 0, 16];
-        body.extend([7, 0, 0xc0, 0, 0, 0x2f, 0, 0, 0x35]);
-        body.extend([8; 16]);
-        let mut hello = vec16(&body);
-        hello[0] |= 0x80;
-        hello
-    };
-    let (ssl2, tls) = (body([0, 2]), body([3, 1]));
-    check(&[(Initiator, &ssl2)], "C", [false, true]);
-    let server = [record(22, &server_hello_12()), CCS.to_vec()].concat();
-    let client = record(22, &certificate(&[b"leaf"]));
-    check(&[(Initiator, &tls), (Responder, &server), (Initiator, &client)], "CSX", [true, false]);
-
-    let mut feed = Feed::default();
-    let hello = feed.feed_in_pieces(Initiator, &tls, 5).client_hello();
-    assert_eq!(hello.record_version, TlsVersion::Ssl2);
-    assert_eq!(hello.legacy_version, TlsVersion::Tls1_0);
-    assert_eq!(hello.cipher_suites, [0x2f, 0x35]);
-    assert_eq!(hello.ssl2_cipher_specs, [[7, 0, 0xc0], [0, 0, 0x2f], [0, 0, 0x35]]);
-    assert_eq!(hello.random[..16], [0; 16]);
-    assert_eq!(hello.random[16..], [8; 16]);
-    assert_eq!((feed.found[0].range.clone(), feed.found[0].first_packet), (0..36, 1));
-
-    // A server that speaks SSL 2.0 ends it for both.
-    let mut server = vec![4, 0, 1, 0, 2, 0, 4, 0, 3, 0, 16];
-    server.extend(b"cert\x07\x00\xc0a connection id");
-    server.push(b'.');
-    let mut server = vec16(&server);
-    server[0] |= 0x80;
-    check(&[(Initiator, &ssl2), (Responder, &server)], "C", [false, false]);
 }
 
 #[test]
@@ -305,24 +266,6 @@ fn a_bad_extension_does_not_lose_the_hello() {
 }
 
 #[test]
-fn limits() {
-    let hello = Hello::default().extension(21, &[0; 500]).message();
-    let chain = certificate(&[&[1; 500]]);
-    let check = |config: TlsConfig, message: &[u8], story: &str| {
-        for piece in [usize::MAX, 100] {
-            let mut feed = Feed::new(config);
-            feed.feed_in_pieces(Initiator, &record(22, message), piece);
-            assert_eq!(feed.story(), story);
-        }
-    };
-    let config = TlsConfig::default();
-    check(config.with_max_buffer(hello.len()), &hello, "C");
-    check(config.with_max_buffer(hello.len() - 1), &hello, "!");
-    check(config.with_max_certificates(chain.len()), &chain, "X");
-    check(config.with_max_certificates(chain.len() - 1), &chain, "!");
-}
-
-#[test]
 fn a_large_chain() {
     let der = vec![5; 340_000];
     let stream = in_records(&certificate(&[&der]), 16_384);
@@ -336,7 +279,7 @@ fn a_large_chain() {
 
 #[test]
 fn small_when_idle() {
-    assert!(size_of::<TlsParser>() <= 200, "{}", size_of::<TlsParser>());
+    assert!(size_of::<TlsParser>() <= 256, "{}", size_of::<TlsParser>());
     assert!(size_of::<TlsMessage>() <= 32, "{}", size_of::<TlsMessage>());
     assert_eq!(TlsParser::default().buffered_bytes(), 0);
 
@@ -396,38 +339,25 @@ fn gaps() {
     assert_eq!(feed.gap(Responder, 100), GapAction::StopSide);
     assert_eq!(feed.wants(), [true, false]);
 
-    // At the start.
+    // At the start, or at the end of a record: where the next one begins is not known, not even
+    // if something that looks like a hello follows.
     let mut feed = Feed::default();
     assert_eq!(feed.gap(Initiator, 100), GapAction::StopSide);
-    let mut feed = Feed::new(TlsConfig::default().with_scan_for_hello(100));
-    assert_eq!(feed.gap(Initiator, 100), GapAction::Resync);
-    feed.feed(Initiator, b"junk").feed(Initiator, &client_hello());
-    assert_eq!(feed.story(), "C");
-}
+    feed.feed(Initiator, &client_hello());
+    assert_eq!((feed.story().as_str(), feed.wants()), ("", [false, true]));
+    let mut feed = Feed::default();
+    feed.feed(Responder, &server);
+    assert_eq!(feed.gap(Responder, 1), GapAction::StopSide);
 
-#[test]
-fn tls_that_begins_later() {
-    let (hello, server) = (client_hello(), record(22, &server_hello_13()));
-    let check = |limit, story: &str| {
-        let mut feed = Feed::new(TlsConfig::default().with_scan_for_hello(limit));
-        feed.feed(Responder, b"220 ready\r\n").feed(Initiator, b"EHLO me\r\n");
-        feed.feed(Responder, b"250 STARTTLS\r\n").feed(Initiator, b"STARTTLS\r\n");
-        feed.feed(Responder, b"220 go\r\n").feed_in_pieces(Initiator, &hello, 70);
-        feed.feed(Responder, &server);
+    // The rest of an alert, and a part of it, behind which levels and descriptions are mixed up.
+    let alerts = b"\x15\x03\x01\x00\x04\x01\x70\x01\x70";
+    for (len, action, story) in
+        [(3, GapAction::Resume, "C"), (2, GapAction::StopSide, ""), (4, GapAction::StopSide, "")]
+    {
+        let mut feed = Feed::default();
+        feed.feed(Initiator, &alerts[..6]);
+        assert_eq!(feed.gap(Initiator, len), action);
+        feed.feed(Initiator, &client_hello());
         assert_eq!(feed.story(), story);
-    };
-    check(16_384, "CS");
-    check(34, "CS");
-    check(33, "C");
-    check(19, "");
-    check(0, "");
-
-    // What looked like the start of a record was not; the next piece is.
-    let mut feed = Feed::new(TlsConfig::default().with_scan_for_hello(100));
-    feed.feed(Initiator, b"\x05").feed(Initiator, b"\x16\x03").feed(Initiator, &hello);
-    assert_eq!((feed.story().as_str(), feed.found[0].range.start), ("C", 3));
-    // Records other than hellos are not taken for TLS in the middle of something else.
-    let mut feed = Feed::new(TlsConfig::default().with_scan_for_hello(100));
-    feed.feed(Initiator, b"x").feed(Initiator, ALERT).feed(Initiator, &encrypted(23, 9));
-    assert_eq!((feed.story().as_str(), feed.wants()), ("", [true, true]));
+    }
 }

@@ -2,52 +2,57 @@
 
 mod common;
 
+use std::ops::Range;
+
+use common::kinds::kinds;
 use common::*;
 use flow_core::FlowSide;
 use flow_session::SessionParser;
-use flow_tls::{DETECTION_LEN, Detection, TlsConfig, TlsVersion, detect};
+use flow_tls::{DETECTION_LEN, Detection, TlsConfig, TlsMessage, TlsVersion, detect};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tls_parser::{TlsExtension, TlsMessageHandshake, parse_tls_message_handshake};
 
-/// Both sides of connections of several kinds.
+/// Both sides of a connection of some kind.
 fn conversation() -> impl Strategy<Value = Vec<(FlowSide, Vec<u8>)>> {
-    let hello = Hello::default().sni("www.example.com").alpn(&[b"h2"]).versions(&[0x0304]);
-    let tail = [CCS.to_vec(), record(23, &[5; 90])].concat();
-    let full = vec![
-        (Initiator, in_records(&hello.message(), 50)),
-        (Responder, record(22, &server_hello_12())),
-        (Responder, in_records(&certificate(&[&[1; 400], &[2; 90]]), 200)),
-        (Initiator, [record(22, &certificate(&[])), tail.clone()].concat()),
-        (Responder, tail.clone()),
-    ];
-    let early = hello.clone().extension(42, &[]).record();
-    let retry = vec![
-        (Initiator, [early, tail.clone()].concat()),
-        (Responder, [record(22, &hello_retry_request()), CCS.to_vec()].concat()),
-        (Initiator, [CCS.to_vec(), hello.record()].concat()),
-        (Responder, [record(22, &server_hello_13()), tail].concat()),
-        (Initiator, b"\x15\x03\x03\x00\x02\x02\x28".to_vec()),
-    ];
-    let conversations = prop::sample::select(vec![full, retry]);
-    (conversations, vec((any::<prop::sample::Index>(), any::<u8>()), 0..3)).prop_map(
-        |(mut packets, damage)| {
-            for (at, value) in damage {
-                let packet = &mut at.get_mut(&mut packets).1;
+    let kinds = kinds().into_iter().map(|kind| kind.packets).collect::<Vec<_>>();
+    prop::sample::select(kinds)
+        .prop_map(|packets| packets.into_iter().map(|packet| (packet.side, packet.bytes)).collect())
+}
+
+/// The same with a few bytes changed.
+fn damaged_conversation() -> impl Strategy<Value = Vec<(FlowSide, Vec<u8>)>> {
+    let damage = vec((any::<prop::sample::Index>(), any::<u8>()), 0..3);
+    (conversation(), damage).prop_map(|(mut packets, damage)| {
+        for (at, value) in damage {
+            let packet = &mut at.get_mut(&mut packets).1;
+            if !packet.is_empty() {
                 let at = at.index(packet.len());
                 packet[at] = value;
             }
-            packets
-        },
-    )
+        }
+        packets
+    })
+}
+
+/// What is found and where it stands.
+fn found(feed: &Feed) -> Vec<(FlowSide, TlsMessage, Range<u64>)> {
+    let found = feed.found.iter().cloned();
+    found.map(|parsed| (parsed.side, parsed.message, parsed.range)).collect()
 }
 
 proptest! {
     /// The messages, where they stand, and what the parser thinks at the end do not depend on
     /// how the streams are cut, damaged ones included.
     #[test]
-    fn cuts_do_not_matter(packets in conversation(), cuts in vec(1_usize..40, 1..20)) {
-        let (mut whole, mut cut) = (Feed::default(), Feed::default());
+    fn cuts_do_not_matter(
+        packets in prop_oneof![conversation(), damaged_conversation()],
+        cuts in prop_oneof![Just(vec![1]), vec(1_usize..40, 1..20), vec(1_usize..700, 1..20)],
+    ) {
+        let config = TlsConfig::default();
+        #[cfg(feature = "fingerprint")]
+        let config = config.with_fingerprints(true);
+        let (mut whole, mut cut) = (Feed::new(config), Feed::new(config));
         let mut cuts = cuts.iter().cycle();
         for (side, bytes) in &packets {
             whole.feed(*side, bytes);
@@ -58,22 +63,17 @@ proptest! {
                 rest = after;
             }
         }
-        let places = |feed: &Feed| -> Vec<_> {
-            let found = feed.found.iter();
-            found.map(|p| (p.side, p.message.clone(), p.range.clone())).collect()
-        };
-        prop_assert_eq!(places(&whole), places(&cut));
+        prop_assert_eq!(found(&whole), found(&cut));
         prop_assert_eq!(whole.parser.poison_reason(), cut.parser.poison_reason());
         prop_assert_eq!(whole.wants(), cut.wants());
     }
 
     #[test]
     fn anything_goes(
-        packets in conversation(),
+        packets in damaged_conversation(),
         noise in vec((any::<bool>(), vec(any::<u8>(), 0..60), 0_u64..400), 0..6),
-        scan in prop::sample::select(vec![0, 200]),
     ) {
-        let mut feed = Feed::new(TlsConfig::default().with_scan_for_hello(scan));
+        let mut feed = Feed::default();
         let mut noise = noise.into_iter();
         for (side, bytes) in packets {
             if let Some((other, junk, gap)) = noise.next() {
@@ -84,7 +84,7 @@ proptest! {
                 }
             }
             feed.feed_in_pieces(side, &bytes, 100);
-            prop_assert!(feed.parser.buffered_bytes() < 4_000);
+            prop_assert!(feed.parser.buffered_bytes() < 40_000);
         }
     }
 

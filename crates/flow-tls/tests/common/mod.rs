@@ -6,6 +6,8 @@
 )]
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test binary uses its part")]
 
+pub mod kinds;
+
 use flow_core::{FlowSide, Gap, GapReason, Timestamp};
 use flow_session::{Context, GapAction, Mark, Parsed, SessionParser};
 use flow_tls::{TlsClientHello, TlsConfig, TlsMessage, TlsParser, TlsServerHello};
@@ -151,9 +153,19 @@ fn extension_block(extensions: &[(u16, Vec<u8>)]) -> Vec<u8> {
 
 /// A ServerHello message.
 pub fn server_hello(version: u16, random: [u8; 32], extensions: &[(u16, Vec<u8>)]) -> Vec<u8> {
+    server_hello_in(&[], version, random, extensions)
+}
+
+/// A ServerHello message in the session of this name.
+pub fn server_hello_in(
+    session_id: &[u8],
+    version: u16,
+    random: [u8; 32],
+    extensions: &[(u16, Vec<u8>)],
+) -> Vec<u8> {
     let mut body = version.to_be_bytes().to_vec();
     body.extend(random);
-    body.extend(vec8(&[]));
+    body.extend(vec8(session_id));
     body.extend([0xc0, 0x2f, 0]);
     if !extensions.is_empty() {
         body.extend(vec16(&extension_block(extensions)));
@@ -171,6 +183,39 @@ pub fn server_hello_13() -> Vec<u8> {
 
 pub fn hello_retry_request() -> Vec<u8> {
     server_hello(0x0303, HELLO_RETRY_REQUEST, &[(43, vec![3, 4])])
+}
+
+pub fn new_session_ticket(ticket: &[u8]) -> Vec<u8> {
+    handshake(4, &[&7200_u32.to_be_bytes(), vec16(ticket).as_slice()].concat())
+}
+
+/// A hello in the SSL 2.0 form, from what follows its header.
+pub fn ssl2_record(body: &[u8]) -> Vec<u8> {
+    let mut hello = vec16(body);
+    hello[0] |= 0x80;
+    hello
+}
+
+pub fn ssl2_client_hello(version: u16) -> Vec<u8> {
+    let [major, minor] = version.to_be_bytes();
+    let mut body = vec![1, major, minor, 0, 9, 0, 0, 0, 16];
+    body.extend([7, 0, 0xc0, 0, 0, 0x2f, 0, 0, 0x35]);
+    body.extend([8; 16]);
+    ssl2_record(&body)
+}
+
+/// A server's, with its certificate unless `hit`.
+pub fn ssl2_server_hello(hit: bool, certificate: &[u8]) -> Vec<u8> {
+    let [high, low] = u16::try_from(certificate.len()).unwrap().to_be_bytes();
+    let mut body = vec![4, hit.into(), (!hit).into(), 0, 2, high, low];
+    let specs: &[u8] = if hit { &[] } else { &[7, 0, 0xc0, 1, 0, 0x80] };
+    body.extend([0, u8::try_from(specs.len()).unwrap(), 0, 16]);
+    body.extend([certificate, specs, b"a connection id."].concat());
+    ssl2_record(&body)
+}
+
+pub fn encrypted(kind: u8, len: usize) -> Vec<u8> {
+    record(kind, &vec![0xe7; len])
 }
 
 pub fn certificate(certificates: &[&[u8]]) -> Vec<u8> {
@@ -226,14 +271,17 @@ impl Feed {
     }
 
     /// One letter per message: `C`lientHello, `S`erverHello, Hello`R`etryRequest, `X` for
-    /// certificates, `A`lert; `!` for poison.
+    /// certificates, new session `T`icket, `A`lert, `F`ingerprint; `!` for poison.
     pub fn story(&self) -> String {
         let letters = self.found.iter().map(|parsed| match &parsed.message {
             TlsMessage::ClientHello(_) => 'C',
             TlsMessage::ServerHello(hello) if hello.hello_retry => 'R',
             TlsMessage::ServerHello(_) => 'S',
             TlsMessage::Certificate(_) => 'X',
+            TlsMessage::NewSessionTicket(_) => 'T',
             TlsMessage::Alert(_) => 'A',
+            #[cfg(feature = "fingerprint")]
+            TlsMessage::Fingerprint(_) => 'F',
             other => panic!("{other:?}"),
         });
         letters.chain(self.parser.is_poisoned().then_some('!')).collect()
