@@ -10,8 +10,8 @@ use flow::dns::{
 use flow::http::{HttpHeaders, HttpMessage, HttpRequest, HttpResponse, HttpVersion};
 use flow::l7::L7Message;
 use flow::tls::{
-    TlsAlert, TlsCertificate, TlsCertificateChain, TlsClientHello, TlsMessage, TlsServerHello,
-    TlsVersion,
+    TlsAlert, TlsCertificate, TlsCertificateChain, TlsClientHello, TlsEch, TlsMessage,
+    TlsNewSessionTicket, TlsResumption, TlsServerHello, TlsSessionTicket, TlsVersion, group_name,
 };
 use flow::{FlowSide, Origin, Timestamp};
 use serde::{Serialize, Serializer};
@@ -53,6 +53,7 @@ pub(super) enum Message<'a> {
     ClientHello(Box<ClientHello<'a>>),
     ServerHello(Box<ServerHello<'a>>),
     Certificate(Chain),
+    NewSessionTicket(NewSessionTicket),
     Alert(Alert),
     Dns(Box<Dns<'a>>),
 }
@@ -75,6 +76,10 @@ impl<'a> Entry<'a> {
             }
             L7Message::Tls(TlsMessage::Certificate(chain)) => {
                 ("tls", "certificate", Message::Certificate(Chain::new(chain)))
+            }
+            L7Message::Tls(TlsMessage::NewSessionTicket(ticket)) => {
+                let fields = NewSessionTicket::new(ticket);
+                ("tls", "new_session_ticket", Message::NewSessionTicket(fields))
             }
             L7Message::Tls(TlsMessage::Alert(alert)) => {
                 ("tls", "alert", Message::Alert(Alert::new(*alert)))
@@ -232,6 +237,51 @@ pub(super) struct ClientHello<'a> {
     ja3: String,
     ja3_string: String,
     pub(super) ja4: String,
+    key_shares: Vec<KeyShare>,
+    psk_identities: u16,
+    psk_key_exchange_modes: &'a [u8],
+    /// 0 where the client asks for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_ticket_bytes: Option<usize>,
+    early_data: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ech: Option<Ech>,
+    esni: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cookie_bytes: Option<usize>,
+    compress_certificate: &'a [u16],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record_size_limit: Option<u16>,
+    delegated_credentials: &'a [u16],
+    extended_master_secret: bool,
+    grease: bool,
+}
+
+#[derive(Serialize)]
+struct KeyShare {
+    group: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group_name: Option<&'static str>,
+    bytes: u16,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Ech {
+    Outer { kdf: u16, aead: u16, config_id: u8, enc_bytes: u16, payload_bytes: u16 },
+    Inner,
+}
+
+impl Ech {
+    fn new(ech: TlsEch) -> Option<Self> {
+        Some(match ech {
+            TlsEch::Outer { kdf, aead, config_id, enc_len, payload_len } => {
+                Self::Outer { kdf, aead, config_id, enc_bytes: enc_len, payload_bytes: payload_len }
+            }
+            TlsEch::Inner => Self::Inner,
+            _ => return None,
+        })
+    }
 }
 
 impl<'a> ClientHello<'a> {
@@ -251,6 +301,30 @@ impl<'a> ClientHello<'a> {
             ja3: hello.ja3(),
             ja3_string: hello.ja3_string(),
             ja4: hello.ja4(),
+            key_shares: hello
+                .key_shares
+                .iter()
+                .map(|share| KeyShare {
+                    group: share.group,
+                    group_name: group_name(share.group),
+                    bytes: share.len,
+                })
+                .collect(),
+            psk_identities: hello.psk_identities,
+            psk_key_exchange_modes: &hello.psk_key_exchange_modes,
+            session_ticket_bytes: hello.session_ticket.as_ref().map(|ticket| match ticket {
+                TlsSessionTicket::Offered(ticket) => ticket.len(),
+                _ => 0,
+            }),
+            early_data: hello.early_data,
+            ech: hello.ech.and_then(Ech::new),
+            esni: hello.esni,
+            cookie_bytes: hello.cookie.as_deref().map(<[u8]>::len),
+            compress_certificate: &hello.compress_certificate,
+            record_size_limit: hello.record_size_limit,
+            delegated_credentials: &hello.delegated_credentials,
+            extended_master_secret: hello.extended_master_secret,
+            grease: hello.has_grease(),
         }
     }
 }
@@ -266,6 +340,19 @@ pub(super) struct ServerHello<'a> {
     pub(super) hello_retry: bool,
     ja3s: String,
     ja3s_string: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_share: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_share_name: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    selected_psk: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cookie_bytes: Option<usize>,
+    session_id_bytes: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_id_echoed: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resumption: Option<&'static str>,
 }
 
 impl<'a> ServerHello<'a> {
@@ -278,6 +365,19 @@ impl<'a> ServerHello<'a> {
             hello_retry: hello.hello_retry,
             ja3s: hello.ja3s(),
             ja3s_string: hello.ja3s_string(),
+            key_share: hello.key_share,
+            key_share_name: hello.key_share.and_then(group_name),
+            selected_psk: hello.selected_psk,
+            cookie_bytes: hello.cookie.as_deref().map(<[u8]>::len),
+            session_id_bytes: hello.session_id.len(),
+            session_id_echoed: hello.session_id_echoed,
+            resumption: hello.resumption.and_then(|resumption| match resumption {
+                TlsResumption::Full => Some("full"),
+                TlsResumption::SessionId => Some("session_id"),
+                TlsResumption::Ticket => Some("ticket"),
+                TlsResumption::Psk => Some("psk"),
+                _ => None,
+            }),
         }
     }
 }
@@ -327,6 +427,18 @@ impl Certificate {
             dns_names: details.dns_names,
         });
         Self { details, sha256: Hex(&certificate.sha256()).to_string() }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct NewSessionTicket {
+    lifetime_hint: u32,
+    pub(super) ticket_bytes: usize,
+}
+
+impl NewSessionTicket {
+    fn new(ticket: &TlsNewSessionTicket) -> Self {
+        Self { lifetime_hint: ticket.lifetime_hint, ticket_bytes: ticket.ticket.len() }
     }
 }
 

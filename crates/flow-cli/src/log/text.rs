@@ -45,6 +45,9 @@ impl Entry<'_> {
             Message::ClientHello(hello) => client_hello(hello, out),
             Message::ServerHello(hello) => server_hello(hello, out),
             Message::Certificate(chain) => certificate(chain, out),
+            Message::NewSessionTicket(ticket) => {
+                write!(out, "NewSessionTicket {} bytes", ticket.ticket_bytes)
+            }
             Message::Alert(alert) => write!(out, "Alert {}", alert.alert),
             Message::Dns(message) => dns(message, out),
         }
