@@ -24,9 +24,9 @@ pub struct TlsConfig {
     /// Bytes that a side may send in clear, record headers included and early data not; more
     /// poison the parser. It bounds work, not memory.
     ///
-    /// Rationale: 4 MiB. A handshake has one message that may be long, and
-    /// [`max_certificates`](Self::max_certificates) allows less even when it comes in small
-    /// records.
+    /// Rationale: 4 MiB. It is four times the longest message that is taken, and a handshake has
+    /// one or two that are long at all; more comes only of messages without end, or of records
+    /// that are little more than their headers.
     pub max_handshake: usize,
     /// Whether each hello is followed by its fingerprints, as a
     /// [`TlsMessage::Fingerprint`](crate::TlsMessage::Fingerprint). Off by default.

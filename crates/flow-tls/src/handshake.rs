@@ -119,10 +119,6 @@ impl TlsParser {
                 self.poison("Certificate longer than max_certificates");
                 Plan::Stop
             }
-            _ if len > config.max_handshake => {
-                self.poison("handshake longer than max_handshake");
-                Plan::Stop
-            }
             NEW_SESSION_TICKET if len > config.max_ticket => Plan::Skip,
             CLIENT_HELLO | SERVER_HELLO | CERTIFICATE | NEW_SESSION_TICKET => Plan::Read,
             _ => Plan::Skip,

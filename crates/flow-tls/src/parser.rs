@@ -256,7 +256,7 @@ impl TlsParser {
         let version = u16::from_be_bytes([major, minor]);
         let side = self.side_mut(from);
         side.record = Record { start: side.record.start, kind, version, len, left: len };
-        if self.is_encrypted(from) {
+        if self.turns_encrypted(from) {
             return self.stop(from);
         }
         let side = self.side(from);
@@ -272,8 +272,9 @@ impl TlsParser {
         self.count(from);
     }
 
-    /// Whether the current record is encrypted, and all after it, as far as its header tells.
-    fn is_encrypted(&mut self, from: FlowSide) -> bool {
+    /// Whether the current record is encrypted, or all after it, as far as its header tells; takes
+    /// note of those that leave it open.
+    fn turns_encrypted(&mut self, from: FlowSide) -> bool {
         let (retry, negotiated) = (self.retry, self.negotiated.is_some());
         let side = self.side_mut(from);
         let Record { kind, len, .. } = side.record;

@@ -178,11 +178,11 @@ pub fn server_hello_12() -> Vec<u8> {
 }
 
 pub fn server_hello_13() -> Vec<u8> {
-    server_hello(0x0303, [9; 32], &[(43, vec![3, 4])])
+    server_hello_in(&[7; 32], 0x0303, [9; 32], &[(43, vec![3, 4])])
 }
 
 pub fn hello_retry_request() -> Vec<u8> {
-    server_hello(0x0303, HELLO_RETRY_REQUEST, &[(43, vec![3, 4])])
+    server_hello_in(&[7; 32], 0x0303, HELLO_RETRY_REQUEST, &[(43, vec![3, 4])])
 }
 
 pub fn new_session_ticket(ticket: &[u8]) -> Vec<u8> {
