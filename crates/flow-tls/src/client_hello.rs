@@ -5,11 +5,10 @@ use crate::extension::{
     ENCRYPTED_SERVER_NAME, EXTENDED_MASTER_SECRET, KEY_SHARE, POINT_FORMATS, PRE_SHARED_KEY,
     PSK_KEY_EXCHANGE_MODES, RECORD_SIZE_LIMIT, SERVER_NAME, SESSION_TICKET, SIGNATURE_ALGORITHMS,
     SUPPORTED_GROUPS, SUPPORTED_VERSIONS, TlsEch, TlsKeyShare, TlsSessionTicket, byte_list, cookie,
-    host_name, key_shares, protocols, psk_identities, short_u16_list, u16_list,
+    host_name, key_shares, protocols, psk_identities, read_extensions, short_u16_list, u16_list,
 };
-use crate::reader::{Extensions, Reader, has_duplicates, padded, u16s};
+use crate::reader::{Reader, padded, u16s};
 use crate::version::{TlsVersion, is_grease, is_grease_name};
-use crate::violation::{DUPLICATE_EXTENSION, EXTENSION_BLOCK, MALFORMED_EXTENSION};
 
 /// What a client offers (RFC 8446 section 4.1.2, RFC 5246 section 7.4.1.2).
 ///
@@ -90,21 +89,9 @@ impl TlsClientHello {
         hello.session_id = body.slice_ref(reader.vec8()?);
         hello.cipher_suites = u16s(reader.vec16()?);
         hello.compression = body.slice_ref(reader.vec8()?);
-        let mut extensions = Extensions::new(reader.rest());
-        let mut proper = true;
-        for (kind, content) in &mut extensions {
-            hello.extension_types.push(kind);
-            proper &= hello.read_extension(kind, content, body);
-        }
-        if !extensions.is_consistent() {
-            violations.push(EXTENSION_BLOCK);
-        }
-        if has_duplicates(&hello.extension_types) {
-            violations.push(DUPLICATE_EXTENSION);
-        }
-        if !proper {
-            violations.push(MALFORMED_EXTENSION);
-        }
+        hello.extension_types = read_extensions(reader.rest(), violations, |kind, content| {
+            hello.read_extension(kind, content, body)
+        });
         Some(hello)
     }
 

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::reader::{Reader, u16s};
+use crate::violation::{DUPLICATE_EXTENSION, EXTENSION_BLOCK, MALFORMED_EXTENSION};
 
 pub(crate) const SERVER_NAME: u16 = 0;
 pub(crate) const SUPPORTED_GROUPS: u16 = 10;
@@ -83,6 +84,43 @@ impl TlsEch {
         };
         reader.is_empty().then_some(ech)
     }
+}
+
+/// Reads the extensions in `block`, which is what a hello has behind its other fields, up to the
+/// first that is cut short; gives their types. `read` takes type and content, and says whether
+/// that is well formed. The block's own length is not relied on where it says more than there is.
+pub(crate) fn read_extensions<'a>(
+    block: &'a [u8],
+    violations: &mut Vec<&'static str>,
+    mut read: impl FnMut(u16, &'a [u8]) -> bool,
+) -> Vec<u16> {
+    let mut reader = Reader::new(block);
+    let len = reader.u16().map(usize::from);
+    let rest = reader.rest();
+    let mut list = Reader::new(rest.get(..len.unwrap_or(0)).unwrap_or(rest));
+    let (mut types, mut proper) = (Vec::new(), true);
+    while let Some((kind, content)) = list.extension() {
+        types.push(kind);
+        proper &= read(kind, content);
+    }
+    let fits = block.is_empty() || len == Some(rest.len());
+    if !(fits && list.is_empty()) {
+        violations.push(EXTENSION_BLOCK);
+    }
+    if has_duplicates(&types) {
+        violations.push(DUPLICATE_EXTENSION);
+    }
+    if !proper {
+        violations.push(MALFORMED_EXTENSION);
+    }
+    types
+}
+
+/// Whether `values` has any value twice.
+fn has_duplicates(values: &[u16]) -> bool {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable();
+    !sorted.is_sorted_by(|a, b| a < b)
 }
 
 /// The key shares of a ClientHello, up to the first that is cut short; and whether none is.

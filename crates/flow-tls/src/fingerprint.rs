@@ -4,6 +4,7 @@ use md5::Digest as _;
 
 use crate::client_hello::TlsClientHello;
 use crate::extension::{ALPN, SERVER_NAME};
+use crate::message::TlsMessage;
 use crate::server_hello::TlsServerHello;
 use crate::version::{TlsVersion, is_grease, is_grease_name};
 
@@ -26,12 +27,15 @@ pub enum TlsFingerprint {
 }
 
 impl TlsFingerprint {
-    pub(crate) fn of_client(hello: &TlsClientHello) -> Self {
-        Self::Client { ja3: hello.ja3(), ja4: hello.ja4() }
-    }
-
-    pub(crate) fn of_server(hello: &TlsServerHello) -> Self {
-        Self::Server { ja3s: hello.ja3s() }
+    /// Those of a message; `None` if it is no hello.
+    pub(crate) fn of(message: &TlsMessage) -> Option<Self> {
+        match message {
+            TlsMessage::ClientHello(hello) => {
+                Some(Self::Client { ja3: hello.ja3(), ja4: hello.ja4() })
+            }
+            TlsMessage::ServerHello(hello) => Some(Self::Server { ja3s: hello.ja3s() }),
+            _ => None,
+        }
     }
 }
 

@@ -6,6 +6,8 @@ use flow_session::{Context, Mark, SessionParser as _};
 
 use crate::certificate::TlsCertificateChain;
 use crate::client_hello::TlsClientHello;
+#[cfg(feature = "fingerprint")]
+use crate::fingerprint::TlsFingerprint;
 use crate::message::TlsMessage;
 use crate::parser::{TlsParser, report};
 use crate::record::{
@@ -147,7 +149,7 @@ impl TlsParser {
             SERVER_HELLO => match TlsServerHello::parse(version, &body, &mut violations) {
                 Some(mut hello) => {
                     self.answered(from, &mut hello, &mut violations);
-                    self.give_server_hello(hello, start, end, cx);
+                    self.give_hello(TlsMessage::ServerHello(Box::new(hello)), start, end, cx);
                 }
                 None => self.poison("malformed ServerHello"),
             },
@@ -180,28 +182,20 @@ impl TlsParser {
         side.hellos = side.hellos.saturating_add(1);
         side.early_data = hello.early_data;
         self.offer = Offer::of(&hello);
-        #[cfg(feature = "fingerprint")]
-        let fingerprint =
-            self.config.fingerprints.then(|| crate::TlsFingerprint::of_client(&hello));
-        cx.emit_from(start, end, TlsMessage::ClientHello(Box::new(hello)));
-        #[cfg(feature = "fingerprint")]
-        if let Some(fingerprint) = fingerprint {
-            cx.emit_from(start, end, TlsMessage::Fingerprint(Box::new(fingerprint)));
-        }
+        self.give_hello(TlsMessage::ClientHello(Box::new(hello)), start, end, cx);
     }
 
-    /// Gives a ServerHello.
-    pub(crate) fn give_server_hello(
+    /// Gives a hello, and its fingerprints if they are asked for.
+    pub(crate) fn give_hello(
         &self,
-        hello: TlsServerHello,
+        hello: TlsMessage,
         start: Mark,
         end: usize,
         cx: &mut Context<'_, TlsMessage>,
     ) {
         #[cfg(feature = "fingerprint")]
-        let fingerprint =
-            self.config.fingerprints.then(|| crate::TlsFingerprint::of_server(&hello));
-        cx.emit_from(start, end, TlsMessage::ServerHello(Box::new(hello)));
+        let fingerprint = self.config.fingerprints.then(|| TlsFingerprint::of(&hello)).flatten();
+        cx.emit_from(start, end, hello);
         #[cfg(feature = "fingerprint")]
         if let Some(fingerprint) = fingerprint {
             cx.emit_from(start, end, TlsMessage::Fingerprint(Box::new(fingerprint)));
@@ -233,7 +227,6 @@ impl TlsParser {
             self.retry = true;
             return;
         }
-        self.offer = None;
         self.negotiated = Some(hello.version());
         if hello.version().hides_handshake() {
             self.stop(from);

@@ -32,7 +32,7 @@ pub struct TlsParser {
     pub(crate) config: TlsConfig,
     initiator: Side,
     responder: Side,
-    /// What the last ClientHello offered, until the server answers.
+    /// What the last ClientHello offered to resume.
     pub(crate) offer: Option<Offer>,
     /// A HelloRetryRequest was seen: there will be a second ClientHello.
     pub(crate) retry: bool,
@@ -184,9 +184,9 @@ impl TlsParser {
                 return used;
             };
             side.state = State::Records;
-            let ssl2 = [Some(hello.legacy_version), self.negotiated];
+            let versions = [Some(hello.legacy_version), self.negotiated];
             self.give_client_hello(from, hello, start, end, cx);
-            if ssl2.contains(&Some(TlsVersion::Ssl2)) {
+            if versions.contains(&Some(TlsVersion::Ssl2)) {
                 self.stop(from);
             }
             return used;
@@ -201,7 +201,7 @@ impl TlsParser {
             self.stop(from.other());
         }
         self.negotiated = Some(TlsVersion::Ssl2);
-        self.give_server_hello(hello, start, end, cx);
+        self.give_hello(TlsMessage::ServerHello(Box::new(hello)), start, end, cx);
         if let Some(der) = certificate {
             let chain = TlsCertificateChain::of_one(der);
             cx.emit_from(start, end, TlsMessage::Certificate(chain));

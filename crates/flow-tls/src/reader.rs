@@ -59,6 +59,14 @@ impl<'a> Reader<'a> {
         Some(vec)
     }
 
+    /// The type and the content of an extension.
+    pub(crate) fn extension(&mut self) -> Option<(u16, &'a [u8])> {
+        let mut after = *self;
+        let extension = (after.u16()?, after.vec16()?);
+        *self = after;
+        Some(extension)
+    }
+
     /// A vector whose length is in the three bytes before it.
     pub(crate) fn vec24(&mut self) -> Option<&'a [u8]> {
         let mut after = *self;
@@ -77,49 +85,6 @@ pub(crate) fn u24([high, middle, low]: [u8; 3]) -> usize {
 /// The 16-bit numbers in `bytes`; an odd byte at the end is left out.
 pub(crate) fn u16s(bytes: &[u8]) -> Vec<u16> {
     bytes.as_chunks().0.iter().map(|pair| u16::from_be_bytes(*pair)).collect()
-}
-
-/// The extensions of a hello as (type, content), up to the first that is cut short.
-///
-/// The block's own length is not relied on where it says more than there is.
-#[derive(Debug)]
-pub(crate) struct Extensions<'a> {
-    list: Reader<'a>,
-    fits: bool,
-}
-
-impl<'a> Extensions<'a> {
-    /// The extensions in what a hello has behind its other fields, which may be nothing.
-    pub(crate) fn new(block: &'a [u8]) -> Self {
-        let mut reader = Reader::new(block);
-        let len = usize::from(reader.u16().unwrap_or(0));
-        let rest = reader.0;
-        let fits = block.is_empty() || block.len() >= 2 && len == rest.len();
-        Self { list: Reader::new(rest.get(..len).unwrap_or(rest)), fits }
-    }
-
-    /// Whether all lengths agreed, once all extensions are read.
-    pub(crate) const fn is_consistent(&self) -> bool {
-        self.fits && self.list.is_empty()
-    }
-}
-
-impl<'a> Iterator for Extensions<'a> {
-    type Item = (u16, &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let mut after = self.list;
-        let extension = (after.u16()?, after.vec16()?);
-        self.list = after;
-        Some(extension)
-    }
-}
-
-/// Whether `values` has any value twice.
-pub(crate) fn has_duplicates(values: &[u16]) -> bool {
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable();
-    !sorted.is_sorted_by(|a, b| a < b)
 }
 
 /// The last bytes of a random of 32, the others of which are zero.

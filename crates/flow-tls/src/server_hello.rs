@@ -1,12 +1,11 @@
 use bytes::Bytes;
 
 use crate::extension::{
-    ALPN, COOKIE, KEY_SHARE, PRE_SHARED_KEY, SUPPORTED_VERSIONS, cookie, protocols,
+    ALPN, COOKIE, KEY_SHARE, PRE_SHARED_KEY, SUPPORTED_VERSIONS, cookie, protocols, read_extensions,
 };
-use crate::reader::{Extensions, Reader, has_duplicates, padded};
+use crate::reader::{Reader, padded};
 use crate::resumption::TlsResumption;
 use crate::version::TlsVersion;
-use crate::violation::{DUPLICATE_EXTENSION, EXTENSION_BLOCK, MALFORMED_EXTENSION};
 
 /// What a server chose (RFC 8446 section 4.1.3, RFC 5246 section 7.4.1.3), or, with
 /// [`hello_retry`](Self::hello_retry), its wish for another ClientHello.
@@ -74,21 +73,9 @@ impl TlsServerHello {
         hello.session_id = if draft { Bytes::new() } else { body.slice_ref(reader.vec8()?) };
         hello.cipher_suite = reader.u16()?;
         hello.compression = if draft { 0 } else { reader.u8()? };
-        let mut extensions = Extensions::new(reader.rest());
-        let mut proper = true;
-        for (kind, content) in &mut extensions {
-            hello.extension_types.push(kind);
-            proper &= hello.read_extension(kind, content, body);
-        }
-        if !extensions.is_consistent() {
-            violations.push(EXTENSION_BLOCK);
-        }
-        if has_duplicates(&hello.extension_types) {
-            violations.push(DUPLICATE_EXTENSION);
-        }
-        if !proper {
-            violations.push(MALFORMED_EXTENSION);
-        }
+        hello.extension_types = read_extensions(reader.rest(), violations, |kind, content| {
+            hello.read_extension(kind, content, body)
+        });
         Some(hello)
     }
 
