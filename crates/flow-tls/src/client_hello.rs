@@ -117,14 +117,14 @@ impl TlsClientHello {
     pub fn has_grease(&self) -> bool {
         let versions = self.supported_versions.iter().map(|version| version.to_raw());
         let shares = self.key_shares.iter().map(|share| share.group);
-        [&self.cipher_suites, &self.extension_types, &self.supported_groups]
-            .into_iter()
-            .chain([&self.signature_algorithms])
-            .flatten()
-            .copied()
-            .chain(versions)
-            .chain(shares)
-            .any(is_grease)
+        let lists = [
+            &self.cipher_suites,
+            &self.extension_types,
+            &self.supported_groups,
+            &self.signature_algorithms,
+            &self.delegated_credentials,
+        ];
+        lists.into_iter().flatten().copied().chain(versions).chain(shares).any(is_grease)
             || self.alpn.iter().any(|name| is_grease_name(name))
             || self.psk_key_exchange_modes.iter().any(|mode| mode % 0x1f == 0x0b)
     }

@@ -111,3 +111,17 @@ fn ssl_2() {
     let details = chain.certificates[0].details().unwrap();
     assert!(details.subject.contains("CN=plesk"), "{}", details.subject);
 }
+
+/// One of three connections begins with a hello in the SSL 2.0 form; another offers a session that
+/// its server no longer has.
+#[test]
+fn ssl_2_form() {
+    let Some(messages) = messages("zeek__tls__ssl.v3.pcap") else { return };
+    let versions: Vec<_> =
+        client_hellos(&messages).iter().map(|hello| hello.record_version).collect();
+    assert_eq!(versions, [TlsVersion::Ssl2, TlsVersion::Tls1_0, TlsVersion::Tls1_0]);
+    for server in server_hellos(&messages) {
+        assert_eq!(server.session_id_echoed, Some(false));
+        assert_eq!(server.resumption, Some(TlsResumption::Full));
+    }
+}
