@@ -99,7 +99,7 @@ pub(crate) fn read_extensions<'a>(
     let rest = reader.rest();
     let mut list = Reader::new(rest.get(..len.unwrap_or(0)).unwrap_or(rest));
     let (mut types, mut proper) = (Vec::new(), true);
-    while let Some((kind, content)) = list.extension() {
+    while let Some((kind, content)) = list.u16_vec16() {
         types.push(kind);
         proper &= read(kind, content);
     }
@@ -126,14 +126,11 @@ fn has_duplicates(values: &[u16]) -> bool {
 /// The key shares of a ClientHello, up to the first that is cut short; and whether none is.
 pub(crate) fn key_shares(content: &[u8]) -> (Vec<TlsKeyShare>, bool) {
     let (mut list, framed) = whole_vec16(content);
-    let mut share = || {
-        let mut after = list;
-        let group = after.u16()?;
-        let len = vec16_len(&mut after)?;
-        list = after;
-        Some(TlsKeyShare { group, len })
-    };
-    let shares = std::iter::from_fn(&mut share).collect();
+    let shares = std::iter::from_fn(|| {
+        let (group, key) = list.u16_vec16()?;
+        Some(TlsKeyShare { group, len: u16::try_from(key.len()).ok()? })
+    });
+    let shares = shares.collect();
     (shares, framed && list.is_empty())
 }
 

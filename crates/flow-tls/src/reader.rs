@@ -59,12 +59,12 @@ impl<'a> Reader<'a> {
         Some(vec)
     }
 
-    /// The type and the content of an extension.
-    pub(crate) fn extension(&mut self) -> Option<(u16, &'a [u8])> {
+    /// A number and such a vector, as extensions and key shares are.
+    pub(crate) fn u16_vec16(&mut self) -> Option<(u16, &'a [u8])> {
         let mut after = *self;
-        let extension = (after.u16()?, after.vec16()?);
+        let pair = (after.u16()?, after.vec16()?);
         *self = after;
-        Some(extension)
+        Some(pair)
     }
 
     /// A vector whose length is in the three bytes before it.
