@@ -68,6 +68,42 @@ proptest! {
         prop_assert_eq!(whole.wants(), cut.wants());
     }
 
+    /// What is found behind a gap does not depend on how the streams are cut, either.
+    #[test]
+    fn cuts_around_a_gap_do_not_matter(
+        packets in conversation(),
+        at in any::<prop::sample::Index>(),
+        from in any::<prop::sample::Index>(),
+        len in 1_usize..120,
+        cuts in prop_oneof![Just(vec![1]), vec(1_usize..40, 1..20)],
+    ) {
+        let (lossy, mut feeds) = (at.index(packets.len()), [Feed::default(), Feed::default()]);
+        let mut cuts = cuts.iter().cycle();
+        for (number, (side, bytes)) in packets.iter().enumerate() {
+            let start = if number == lossy { from.index(bytes.len() + 1) } else { bytes.len() };
+            let (before, lost) = bytes.split_at(start);
+            let (lost, after) = lost.split_at(lost.len().min(len));
+            for (feed, is_cut) in feeds.iter_mut().zip([false, true]) {
+                for (piece, lost) in [(before, lost.len()), (after, 0)] {
+                    let mut rest = piece;
+                    while !rest.is_empty() {
+                        let len = if is_cut { *cuts.next().unwrap() } else { rest.len() };
+                        let (piece, after) = rest.split_at(rest.len().min(len));
+                        feed.feed(*side, piece);
+                        rest = after;
+                    }
+                    if lost > 0 && feed.parser.wants(*side) {
+                        feed.gap(*side, lost as u64);
+                    }
+                }
+            }
+        }
+        let [whole, cut] = &feeds;
+        prop_assert_eq!(found(whole), found(cut));
+        prop_assert_eq!(whole.parser.poison_reason(), cut.parser.poison_reason());
+        prop_assert_eq!(whole.wants(), cut.wants());
+    }
+
     #[test]
     fn anything_goes(
         packets in damaged_conversation(),
