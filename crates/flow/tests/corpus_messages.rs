@@ -16,8 +16,8 @@ use flow::extract::FiveTupleKey;
 use flow::http::{HttpFactory, HttpHandler, HttpMessage, HttpParser, HttpRequest, HttpResponse};
 use flow::l7::{L7Message, L7Parser};
 use flow::tls::{
-    TlsAlert, TlsCertificateChain, TlsClientHello, TlsFactory, TlsHandler, TlsMessage, TlsParser,
-    TlsServerHello,
+    TlsAlert, TlsCertificateChain, TlsClientHello, TlsFactory, TlsHandler, TlsMessage,
+    TlsNewSessionTicket, TlsParser, TlsServerHello,
 };
 use flow::{
     ChecksumPolicy, Context, EndReason, FlowDriver, FlowSessionDriver, FlowSide, FlowTrackerConfig,
@@ -358,6 +358,10 @@ impl TlsHandler for Told {
     fn on_alert(&self, alert: &TlsAlert) {
         self.note(alert);
     }
+
+    fn on_new_session_ticket(&self, ticket: &TlsNewSessionTicket) {
+        self.note(ticket);
+    }
 }
 
 /// Runs a callback face, the handler of which is `told`.
@@ -402,6 +406,7 @@ fn callback_faces_give_the_same_messages() {
                     TlsMessage::ServerHello(hello) => typed.note(&hello),
                     TlsMessage::Certificate(chain) => typed.note(&chain),
                     TlsMessage::Alert(alert) => typed.note(&alert),
+                    TlsMessage::NewSessionTicket(ticket) => typed.note(&ticket),
                     other => typed.note(&other),
                 }
             }
