@@ -264,13 +264,16 @@ impl<E: FlowExtractor, S> Engine<E, S> {
     ) {
         let payload_len = arrival.payload_len(extracted);
         let reads = T::READS_PAYLOAD && payload_len > 0 && extracted.tcp.is_some();
-        let checksum = if reads { self.tcp_checksum(arrival, extracted) } else { None };
-        if checksum != Some(TcpChecksum::Bad)
-            && let Some(at) = slot
+        let mut checksum = None;
+        if let Some(at) = slot
             && let Some(flow) = self.table.get_mut(at)
         {
+            if reads && sink.reads_payload(flow) {
+                checksum = tcp_checksum(&self.extractor, &self.config, arrival, extracted);
+            }
             let side = flow.side_of(extracted.orientation);
             let continues = match &extracted.tcp {
+                _ if checksum == Some(TcpChecksum::Bad) => false,
                 Some(info) => {
                     flow.state == FlowState::Established
                         && info.ttl >= self.config.min_ttl
@@ -308,20 +311,11 @@ impl<E: FlowExtractor, S> Engine<E, S> {
                 return;
             }
         }
+        if reads && slot.is_none() {
+            checksum = tcp_checksum(&self.extractor, &self.config, arrival, extracted);
+        }
         let found = Found { extracted, payload_len, checksum };
         self.handle_rest(arrival, hash, slot, &found, sink);
-    }
-
-    #[inline]
-    fn tcp_checksum(
-        &self,
-        arrival: &Arrival<'_>,
-        extracted: &Extracted<E::Key>,
-    ) -> Option<TcpChecksum> {
-        match self.config.checksums {
-            ChecksumPolicy::Never => None,
-            _ => self.extractor.tcp_checksum(arrival.view, extracted),
-        }
     }
 
     /// Handles a packet that begins a flow, changes its state, or is out of the ordinary.
@@ -338,7 +332,9 @@ impl<E: FlowExtractor, S> Engine<E, S> {
         let checksum = found.checksum.or_else(|| {
             let counts = T::READS_PAYLOAD || self.config.checksums == ChecksumPolicy::Always;
             let counts = counts && extracted.tcp.is_some_and(|info| info.flags.intersects(CONTROL));
-            counts.then(|| self.tcp_checksum(arrival, extracted)).flatten()
+            counts
+                .then(|| tcp_checksum(&self.extractor, &self.config, arrival, extracted))
+                .flatten()
         });
         if is_icmp(extracted.l4) && self.icmp_error(arrival, sink) {
             return;
@@ -661,6 +657,19 @@ fn judge<K, S>(
         None => {}
     }
     flow.tcp.segment(&mut flow.details, flow.state, side, info, payload_len).with(odd)
+}
+
+#[inline]
+fn tcp_checksum<E: FlowExtractor>(
+    extractor: &E,
+    config: &FlowTrackerConfig,
+    arrival: &Arrival<'_>,
+    extracted: &Extracted<E::Key>,
+) -> Option<TcpChecksum> {
+    match config.checksums {
+        ChecksumPolicy::Never => None,
+        _ => extractor.tcp_checksum(arrival.view, extracted),
+    }
 }
 
 /// The next tick, after now, at which a flow is to be reported: one that lies whole intervals behind

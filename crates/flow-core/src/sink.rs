@@ -16,6 +16,12 @@ pub trait FlowSink<K, S> {
     /// ([`checksums`](crate::FlowTrackerConfig::checksums)).
     const READS_PAYLOAD: bool = false;
 
+    /// Whether it still looks at the payloads of this flow, if it looks at any.
+    fn reads_payload(&self, flow: &Flow<K, S>) -> bool {
+        let _ = flow;
+        Self::READS_PAYLOAD
+    }
+
     /// A flow has begun with a packet of `side`.
     fn started(&mut self, flow: &mut Flow<K, S>, side: FlowSide) {
         let _ = (flow, side);

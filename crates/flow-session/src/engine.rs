@@ -100,11 +100,11 @@ struct Sink<K, T: ParserSet> {
     last: Moment,
 }
 
-impl<E: FlowExtractor, P: SessionParser + Default> SessionEngine<E, StreamOnly<P>> {
-    /// A driver that gives every TCP flow a default parser.
+impl<E: FlowExtractor, P: SessionParser + Default + Clone> SessionEngine<E, StreamOnly<P>> {
+    /// A driver that gives every TCP flow a clone of the default parser.
     #[must_use]
     pub fn new(extractor: E) -> Self {
-        Self::build(extractor, |_| (), |_| Some(P::default()), |_| None)
+        Self::with_parser(extractor, P::default())
     }
 }
 
@@ -133,11 +133,11 @@ impl<E: FlowExtractor, P: SessionParser, S> SessionEngine<E, StreamOnly<P>, S> {
     }
 }
 
-impl<E: FlowExtractor, D: DatagramParser + Default> SessionEngine<E, DatagramOnly<D>> {
-    /// A driver that gives every UDP flow a default parser.
+impl<E: FlowExtractor, D: DatagramParser + Default + Clone> SessionEngine<E, DatagramOnly<D>> {
+    /// A driver that gives every UDP flow a clone of the default parser.
     #[must_use]
     pub fn new(extractor: E) -> Self {
-        Self::build(extractor, |_| (), |_| None, |_| Some(D::default()))
+        Self::with_parser(extractor, D::default())
     }
 }
 
@@ -169,13 +169,13 @@ impl<E: FlowExtractor, D: DatagramParser, S> SessionEngine<E, DatagramOnly<D>, S
 impl<E, P, D> SessionEngine<E, StreamAndDatagram<P, D>>
 where
     E: FlowExtractor,
-    P: SessionParser + Default,
-    D: DatagramParser + Default,
+    P: SessionParser + Default + Clone,
+    D: DatagramParser + Default + Clone,
 {
-    /// A driver that gives every TCP and UDP flow a default parser.
+    /// A driver that gives every TCP and UDP flow a clone of the default parser.
     #[must_use]
     pub fn new(extractor: E) -> Self {
-        Self::build(extractor, |_| (), |_| Some(P::default()), |_| Some(D::default()))
+        Self::with_parsers(extractor, P::default(), D::default())
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use flow_core::{
     EndReason, Extracted, FlowExtractor, FlowSide, FlowTrackerConfig, Gap, OverflowPolicy,
-    PacketView, SkipReason,
+    PacketView, SkipReason, TcpChecksum,
 };
 use flow_reassembly::FlowDriver;
 use flow_session::{
@@ -499,8 +499,9 @@ impl DatagramParser for Echo {
     }
 }
 
-/// Counts how often frames are decoded.
-struct Counting(Arc<AtomicU64>);
+/// Counts how often frames are decoded, and how often checksums are verified.
+#[derive(Clone, Default)]
+struct Counting(Arc<AtomicU64>, Arc<AtomicU64>);
 
 impl FlowExtractor for Counting {
     type Key = u32;
@@ -510,6 +511,11 @@ impl FlowExtractor for Counting {
         Wire.extract(view)
     }
 
+    fn tcp_checksum(&self, _: PacketView<'_>, _: &Extracted<u32>) -> Option<TcpChecksum> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        Some(TcpChecksum::Good)
+    }
+
     fn skip_reason(&self, _: PacketView<'_>) -> SkipReason {
         SkipReason::NoFlow
     }
@@ -517,8 +523,8 @@ impl FlowExtractor for Counting {
 
 #[test]
 fn every_frame_is_decoded_once_however_many_parsers_run() {
-    let count = Arc::new(AtomicU64::new(0));
-    let mut driver = FlowProtocolDriver::<_, Lines, Echo>::new(Counting(Arc::clone(&count)));
+    let count = Counting::default();
+    let mut driver = FlowProtocolDriver::<_, Lines, Echo>::new(count.clone());
     let frames = frames(&format!("{HANDSHAKE}> PA 0 0 a;\n> - flow=1 udp hi\n< PA 0 2 b;"), [0, 0]);
     let mut messages = Vec::new();
     for frame in &frames {
@@ -528,7 +534,7 @@ fn every_frame_is_decoded_once_however_many_parsers_run() {
             }
         }
     }
-    assert_eq!(count.load(Ordering::Relaxed), frames.len() as u64);
+    assert_eq!(count.0.load(Ordering::Relaxed), frames.len() as u64);
     assert_eq!(
         messages,
         [
@@ -537,6 +543,22 @@ fn every_frame_is_decoded_once_however_many_parsers_run() {
             ProtocolMessage::Stream("b".to_owned()),
         ]
     );
+}
+
+#[test]
+fn checksums_of_what_nobody_reads_any_more_are_not_verified() {
+    let count = Counting::default();
+    let mut driver = FlowSessionDriver::<_, Ten>::new(count.clone());
+    let mut verified = Vec::new();
+    let script = format!(
+        "{HANDSHAKE}> PA 0 0 x=20\n< PA 0 20 x=20\n> PA 20 20 x=20\n< PA 20 40 x=20\n> PA 40 40 x"
+    );
+    for frame in frames(&script, [0, 0]) {
+        driver.track(frame.view()).for_each(drop);
+        verified.push(count.1.load(Ordering::Relaxed));
+    }
+    // Both SYNs, and what each side said until the parser had enough.
+    assert_eq!(verified, [1, 2, 2, 3, 4, 4, 4, 4]);
 }
 
 #[test]

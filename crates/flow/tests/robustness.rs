@@ -153,7 +153,10 @@ fn track(packets: &[Packet], config: FlowTrackerConfig) {
     assert_eq!(stats.flows_started, stats.flows_ended);
 }
 
-fn parse<P: SessionParser + Default>(packets: &[Packet], config: FlowTrackerConfig) -> usize {
+fn parse<P: SessionParser + Default + Clone>(
+    packets: &[Packet],
+    config: FlowTrackerConfig,
+) -> usize {
     let extractor = Extractor::new(FiveTuple::bidirectional());
     let mut driver = FlowProtocolDriver::<_, P, DnsUdpParser>::new(extractor)
         .with_config(config)

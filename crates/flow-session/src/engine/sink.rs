@@ -29,6 +29,10 @@ impl StreamSink for Nobody {
 impl<K: Clone, T: ParserSet, S> FlowSink<K, SessionState<T, S>> for Sink<K, T> {
     const READS_PAYLOAD: bool = true;
 
+    fn reads_payload(&self, flow: &Flow<K, SessionState<T, S>>) -> bool {
+        !matches!(flow.user.slot, Slot::Done)
+    }
+
     fn started(&mut self, flow: &mut Flow<K, SessionState<T, S>>, _side: FlowSide) {
         if T::covers(flow.l4()) {
             let (key, ts) = (flow.key().clone(), flow.started());
