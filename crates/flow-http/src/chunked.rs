@@ -1,10 +1,13 @@
 use memchr::memchr;
 
+use crate::oddity::{Oddities, Oddity};
+
 /// Where a chunked body stands (RFC 9112 section 7.1), up to its trailer section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Chunked {
-    /// In a chunk-size line, of which `len` bytes have been read, `digits` of them digits.
-    Size { size: u64, digits: usize, len: usize, behind_size: bool },
+    /// In a chunk-size line, of which `len` bytes have been read, `digits` of them digits; `cr` if
+    /// the last one was a CR.
+    Size { size: u64, digits: usize, len: usize, behind_size: bool, cr: bool },
     /// This many bytes of a chunk remain.
     Data(u64),
     /// In the line end behind a chunk; `true` once its CR is there.
@@ -24,13 +27,19 @@ pub(crate) enum Piece {
 
 impl Chunked {
     /// At the beginning of the first chunk.
-    pub(crate) const START: Self = Self::Size { size: 0, digits: 0, len: 0, behind_size: false };
+    pub(crate) const START: Self =
+        Self::Size { size: 0, digits: 0, len: 0, behind_size: false, cr: false };
 
     /// Reads on. There is at least one byte, and at least one is taken, but none in
     /// [`Chunked::Trailers`]. An error comes with the index of the byte that is wrong.
-    pub(crate) fn advance(&mut self, bytes: &[u8], max_line: usize) -> Result<Piece, Invalid> {
+    pub(crate) fn advance(
+        &mut self,
+        bytes: &[u8],
+        max_line: usize,
+        odd: &mut Oddities,
+    ) -> Result<Piece, Invalid> {
         match self {
-            Self::Size { .. } => self.size_line(bytes, max_line),
+            Self::Size { .. } => self.size_line(bytes, max_line, odd),
             Self::Data(left) => {
                 let taken = take(left, bytes.len());
                 if *left == 0 {
@@ -44,6 +53,7 @@ impl Chunked {
                     Ok(Piece::Framing(1))
                 }
                 Some(b'\n') => {
+                    odd.add_if(!*cr, Oddity::BareLfInChunks);
                     *self = Self::START;
                     Ok(Piece::Framing(1))
                 }
@@ -62,8 +72,13 @@ impl Chunked {
         true
     }
 
-    fn size_line(&mut self, bytes: &[u8], max_line: usize) -> Result<Piece, Invalid> {
-        let Self::Size { size, digits, len, behind_size } = self else {
+    fn size_line(
+        &mut self,
+        bytes: &[u8],
+        max_line: usize,
+        odd: &mut Oddities,
+    ) -> Result<Piece, Invalid> {
+        let Self::Size { size, digits, len, behind_size, cr } = self else {
             return Ok(Piece::Framing(0));
         };
         let end = memchr(b'\n', bytes);
@@ -82,6 +97,7 @@ impl Chunked {
                 // Spaces and extensions, of which nothing matters.
                 None if matches!(byte, b';' | b' ' | b'\t' | b'\r') && *digits > 0 => {
                     *behind_size = true;
+                    odd.add_if(matches!(byte, b' ' | b'\t'), Oddity::PaddedChunkSize);
                 }
                 None => return Err((NO_NUMBER, at)),
             }
@@ -90,10 +106,12 @@ impl Chunked {
             return Err(("chunk-size line is too long", room));
         }
         *len += line.len();
+        *cr = line.last().map_or(*cr, |&last| last == b'\r');
         let Some(end) = end else { return Ok(Piece::Framing(line.len())) };
         if *digits == 0 {
             return Err((NO_NUMBER, end));
         }
+        odd.add_if(!*cr, Oddity::BareLfInChunks);
         *self = if *size == 0 { Self::Trailers } else { Self::Data(*size) };
         Ok(Piece::Framing(end + 1))
     }
@@ -126,7 +144,10 @@ mod tests {
         let (mut chunked, mut body, mut at) = (Chunked::START, Vec::new(), 0);
         while at < bytes.len() && chunked != Chunked::Trailers {
             let piece = &bytes[at..bytes.len().min(at + step)];
-            at += match chunked.advance(piece, 20).map_err(|(reason, _)| reason)? {
+            at += match chunked
+                .advance(piece, 20, &mut Oddities::default())
+                .map_err(|(reason, _)| reason)?
+            {
                 Piece::Framing(len) => len,
                 Piece::Data(len) => {
                     body.extend_from_slice(&piece[..len]);

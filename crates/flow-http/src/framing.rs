@@ -1,5 +1,6 @@
 use crate::HttpVersion;
 use crate::chunked::Chunked;
+use crate::oddity::{Oddities, Oddity};
 
 /// Where the body of a message ends (RFC 9112 section 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub(crate) struct BodyFields {
     ambiguous: bool,
     /// There is an Upgrade field.
     pub(crate) upgrade: bool,
+    /// What is odd about the head.
+    pub(crate) odd: Oddities,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,28 +43,34 @@ enum TransferCoding {
 }
 
 impl BodyFields {
-    /// Takes notice of a field. `spaced` says that there were spaces around its name, which
-    /// makes some recipients overlook it.
-    pub(crate) fn note(&mut self, name: &[u8], value: &[u8], spaced: bool) {
+    /// Takes notice of a field. `spaced` says that there were spaces around its name, `folded` that
+    /// it is spread over several lines (RFC 9112 section 5.2); either makes some recipients overlook
+    /// it.
+    pub(crate) fn note(&mut self, name: &[u8], value: &[u8], spaced: bool, folded: bool) {
         // The lengths of the names keep nearly all fields away from the comparisons.
-        match name.len() {
-            7 if name.eq_ignore_ascii_case(b"upgrade") => self.upgrade = true,
-            14 if name.eq_ignore_ascii_case(b"content-length") => {
-                self.ambiguous |= spaced;
-                value.split(|&byte| byte == b',').for_each(|part| self.note_length(part));
+        let lengths = match name.len() {
+            7 if name.eq_ignore_ascii_case(b"upgrade") => return self.upgrade = true,
+            14 if name.eq_ignore_ascii_case(b"content-length") => true,
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => false,
+            _ => return,
+        };
+        self.ambiguous |= spaced | folded;
+        self.odd.add_if(spaced, Oddity::SpacedFramingField);
+        self.odd.add_if(folded, Oddity::FoldedFramingField);
+        for part in value.split(|&byte| byte == b',') {
+            if lengths {
+                self.note_length(part);
+            } else {
+                self.note_coding(part);
             }
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
-                self.ambiguous |= spaced;
-                value.split(|&byte| byte == b',').for_each(|part| self.note_coding(part));
-            }
-            _ => {}
         }
     }
 
     /// The framing of a request's body, `None` if it has no body, and whether another recipient
     /// may see another.
-    pub(crate) fn of_request(&self, version: HttpVersion) -> (Option<Framing>, bool) {
+    pub(crate) fn of_request(&mut self, version: HttpVersion) -> (Option<Framing>, bool) {
         let (framing, ambiguous) = self.framing(version);
+        self.odd.add_if(self.coding == TransferCoding::Other, Oddity::UnknownCoding);
         match framing {
             // A server cannot tell where such a body ends, and answers 400: go on with the next.
             Some(Framing::UntilClose) | None => match self.length {
@@ -73,12 +82,15 @@ impl BodyFields {
     }
 
     /// The same for a response that may have a body.
-    pub(crate) fn of_response(&self, version: HttpVersion) -> (Option<Framing>, bool) {
+    pub(crate) fn of_response(&mut self, version: HttpVersion) -> (Option<Framing>, bool) {
         let nothing = self.length == ContentLength::Absent && self.coding == TransferCoding::Absent;
         if nothing { (Some(Framing::UntilClose), self.ambiguous) } else { self.framing(version) }
     }
 
-    fn framing(&self, version: HttpVersion) -> (Option<Framing>, bool) {
+    fn framing(&mut self, version: HttpVersion) -> (Option<Framing>, bool) {
+        let coded = self.coding != TransferCoding::Absent;
+        self.odd.add_if(coded && self.length != ContentLength::Absent, Oddity::BothLengths);
+        self.odd.add_if(coded && version < HttpVersion::HTTP_11, Oddity::ChunkedInHttp10);
         match (self.coding, self.length) {
             // Transfer-Encoding overrides Content-Length; HTTP/1.0 does not know it.
             (TransferCoding::Chunked, length) => {
@@ -100,9 +112,17 @@ impl BodyFields {
         match (self.length, decimal(part.trim_ascii())) {
             (ContentLength::Absent, Some(length)) => self.length = ContentLength::Is(length),
             (ContentLength::Is(before), Some(length)) if before == length => {}
-            (ContentLength::Absent, None) => self.length = ContentLength::Invalid,
-            // The first value counts, as most recipients that do not refuse have it.
-            _ => self.ambiguous = true,
+            (before, length) => {
+                let oddity =
+                    if length.is_some() { Oddity::LengthsDiffer } else { Oddity::InvalidLength };
+                self.odd.add(oddity);
+                if before == ContentLength::Absent {
+                    self.length = ContentLength::Invalid;
+                } else {
+                    // The first value counts, as most recipients that do not refuse have it.
+                    self.ambiguous = true;
+                }
+            }
         }
     }
 
@@ -111,9 +131,12 @@ impl BodyFields {
         if coding.is_empty() {
             return;
         }
-        // `chunked` has to be the last one, and only once.
-        self.ambiguous |= self.coding == TransferCoding::Chunked;
-        if coding.eq_ignore_ascii_case(b"chunked") {
+        let is_chunked = coding.eq_ignore_ascii_case(b"chunked");
+        if self.coding == TransferCoding::Chunked {
+            self.ambiguous = true;
+            self.odd.add(if is_chunked { Oddity::ChunkedTwice } else { Oddity::ChunkedNotLast });
+        }
+        if is_chunked {
             self.coding = TransferCoding::Chunked;
         } else if !coding.eq_ignore_ascii_case(b"identity") {
             // RFC 2616 had `identity` for no coding at all, and some still send it.
@@ -139,7 +162,7 @@ mod tests {
         let mut fields = BodyFields::default();
         for (name, value) in lines {
             let bare = name.trim();
-            fields.note(bare.as_bytes(), value.as_bytes(), bare != *name);
+            fields.note(bare.as_bytes(), value.as_bytes(), bare != *name, value.contains('\n'));
         }
         fields
     }
@@ -183,6 +206,7 @@ mod tests {
     fn contradictions_are_ambiguous() {
         both(&[("Content-Length", "5"), ("Content-Length", "6")], (Some(Framing::Length(5)), true));
         both(&[("Transfer-Encoding ", "chunked")], (CHUNKED, true));
+        both(&[("Transfer-Encoding", "\r\n chunked")], (CHUNKED, true));
         let close = (Some(Framing::UntilClose), true);
         for length in ["", "-1", "+5", "0x10", "5 5", "99999999999999999999"] {
             check(&[("Content-Length", length)], (None, true), close);

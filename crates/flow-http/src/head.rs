@@ -3,6 +3,7 @@ use memchr::{memchr, memchr_iter};
 
 use crate::framing::BodyFields;
 use crate::headers::{Field, HttpHeaders};
+use crate::oddity::Oddity;
 
 /// Looks for the empty line that ends a head or a trailer section, piece by piece; no byte is
 /// looked at twice.
@@ -73,13 +74,16 @@ impl Fields {
         let body = BodyFields::default();
         let mut out = Self { fields, omitted: 0, folded: false, invalid: false, body };
         let mut at = start;
-        while let Some(end) = out.field_end(text, at, at > start) {
+        while let Some((end, folded)) = field_end(text, at, at > start) {
+            out.folded |= folded;
             let line = text.get(at..end).unwrap_or_default();
-            if matches!(line, b"\n" | b"\r\n") || !out.field(line, at, max) {
+            if matches!(line, b"\n" | b"\r\n") || !out.field(line, folded, at, max) {
                 break;
             }
             at = end;
         }
+        let bare_cr = |at| text.get(at + 1).is_some_and(|&next| next != b'\n');
+        out.body.odd.add_if(memchr_iter(b'\r', text).any(bare_cr), Oddity::BareCr);
         out
     }
 
@@ -105,22 +109,8 @@ impl Fields {
         Bytes::from(copy)
     }
 
-    /// Where the field that begins at `start` ends: behind the line end that no space follows.
-    fn field_end(&mut self, text: &[u8], start: usize, may_fold: bool) -> Option<usize> {
-        let mut end = line_end(text, start)?;
-        // An empty line ends the section whatever follows it, and a line that begins with a
-        // space cannot continue the start line.
-        let line = text.get(start..end).unwrap_or_default();
-        let continues = !matches!(line, b"\n" | b"\r\n") && (may_fold || !starts_blank(line));
-        while continues && starts_blank(text.get(end..).unwrap_or_default()) {
-            self.folded = true;
-            end = line_end(text, end)?;
-        }
-        Some(end)
-    }
-
     /// Takes a line in, unless it is invalid.
-    fn field(&mut self, line: &[u8], at: usize, max: usize) -> bool {
+    fn field(&mut self, line: &[u8], folded: bool, at: usize, max: usize) -> bool {
         let colon = memchr(b':', line);
         let name = line.get(..colon.unwrap_or(line.len())).unwrap_or_default();
         let value = colon.and_then(|colon| line.get(colon + 1..)).unwrap_or_default();
@@ -131,7 +121,8 @@ impl Fields {
             self.invalid = true;
             return false;
         }
-        self.body.note(name, value, spaced.len() != name.len());
+        self.body.odd.add_if(colon.is_none(), Oddity::NoColon);
+        self.body.note(name, value, spaced.len() != name.len(), folded);
         if self.fields.len() >= max {
             self.omitted = self.omitted.saturating_add(1);
         } else {
@@ -140,6 +131,22 @@ impl Fields {
         }
         true
     }
+}
+
+/// Where the field that begins at `start` ends, behind the line end that no space follows, and
+/// whether it is folded.
+fn field_end(text: &[u8], start: usize, may_fold: bool) -> Option<(usize, bool)> {
+    let mut end = line_end(text, start)?;
+    // An empty line ends the section whatever follows it, and a line that begins with a space
+    // cannot continue the start line.
+    let line = text.get(start..end).unwrap_or_default();
+    let continues = !matches!(line, b"\n" | b"\r\n") && (may_fold || !starts_blank(line));
+    let mut folded = false;
+    while continues && starts_blank(text.get(end..).unwrap_or_default()) {
+        folded = true;
+        end = line_end(text, end)?;
+    }
+    Some((end, folded))
 }
 
 fn line_end(text: &[u8], start: usize) -> Option<usize> {

@@ -67,6 +67,25 @@
 //! reason, once the other side has finished its message and answered what it was asked. If bytes
 //! are missing the parser rather looks for the next message.
 //!
+//! # Anomalies
+//!
+//! What breaks a rule of RFC 9112, or can be read in more than one way, is told to
+//! [`Context::anomaly`](flow_session::Context::anomaly), in these words:
+//! - `malformed start line`: see above.
+//! - `bare cr in a head`, `header line without a colon`
+//! - `space around the name of a framing field`, `folded framing field`, which are Content-Length
+//!   and Transfer-Encoding; folded lines are joined (section 5.2).
+//! - `transfer-encoding and content-length`: the former counts (section 6.3).
+//! - `differing content-lengths`: the first counts.
+//! - `invalid content-length`
+//! - `chunked is not the last transfer coding`, `chunked twice`, `transfer-encoding in http/1.0`
+//! - `last transfer coding of a request is not chunked`: its length is unknown.
+//! - `space behind a chunk size`, `bare lf in chunked framing`
+//! - and those that end the parsing of a side: `expected a start line`, `head is too long`,
+//!   `header line is invalid`, `chunk size is not a number`, `chunk size is out of range`,
+//!   `chunk is longer than its size`, `chunk-size line is too long`, `trailer section is too long`,
+//!   `trailer line is invalid`.
+//!
 //! # Features
 //!
 //! - `digest`: with [`HttpConfig`]'s `digest_bodies`, messages carry the SHA-256 of their body, be
@@ -89,6 +108,7 @@ mod head;
 mod headers;
 mod message;
 mod methods;
+mod oddity;
 mod parser;
 mod search;
 mod side;

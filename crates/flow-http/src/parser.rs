@@ -218,7 +218,7 @@ impl HttpParser {
                 sender.clear_buffer();
                 if let Some(head) = buffered_head(&text, lines, false) {
                     let fields = head.fields(self.config.max_headers);
-                    let (message, _) = self.read_head(side, &head, fields);
+                    let (message, ..) = self.read_head(side, &head, fields);
                     self.emit(side, end, message, cx);
                 }
             }
@@ -256,6 +256,7 @@ impl HttpParser {
         let sender = self.side(side);
         let start = sender.mark.filter(|_| sender.state == State::StartLine);
         let offset = start.unwrap_or_else(|| cx.mark(end)).offset;
+        cx.anomaly(end, broken.reason);
         self.cut(side, end, cx);
         let sender = match side {
             FlowSide::Initiator => "initiator",

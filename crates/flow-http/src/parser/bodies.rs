@@ -6,6 +6,7 @@ use crate::body::Open;
 use crate::chunked::{Chunked, Piece, take};
 use crate::framing::Framing;
 use crate::head::Fields;
+use crate::oddity::Oddities;
 use crate::side::State;
 use crate::{BodyPolicy, HttpMessage};
 
@@ -38,9 +39,11 @@ impl HttpParser {
             }
             Framing::Chunked(Chunked::Trailers) => self.trailers(side, bytes, at, cx),
             Framing::Chunked(mut chunked) => {
+                let mut odd = Oddities::default();
                 let piece = chunked
-                    .advance(bytes, max_line)
+                    .advance(bytes, max_line, &mut odd)
                     .map_err(|(reason, taken)| Broken::new(reason, taken))?;
+                odd.iter().for_each(|oddity| cx.anomaly(at, oddity.reason()));
                 sender.state = State::Body(Framing::Chunked(chunked));
                 match piece {
                     Piece::Framing(taken) => Ok(taken),
@@ -118,6 +121,7 @@ impl HttpParser {
         if fields.invalid {
             return Err(Broken::new("trailer line is invalid", more.len()));
         }
+        fields.body.odd.iter().for_each(|oddity| cx.anomaly(at, oddity.reason()));
         if lines > 0
             && let Some(open) = &mut sender.open
         {

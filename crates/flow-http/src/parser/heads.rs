@@ -9,6 +9,7 @@ use crate::body::whole_body;
 use crate::exchange::Asked;
 use crate::framing::{BodyFields, Framing};
 use crate::head::{Fields, SectionEnd};
+use crate::oddity::{Oddities, Oddity};
 use crate::side::{Evidence, State};
 use crate::start_line::{REASON_AT, StartLine, leading_blank};
 use crate::{
@@ -138,7 +139,7 @@ impl HttpParser {
         if let Some(line) = StartLine::parse(text.strip_suffix(b"\n").unwrap_or(text)) {
             let head = Head { line, text, fields_at: text.len(), lines: 0, whole: true };
             let fields = head.fields(0);
-            let (mut message, _) = self.read_head(side, &head, fields);
+            let (mut message, ..) = self.read_head(side, &head, fields);
             message.set_body(whole_body(&[], &self.config));
             self.emit(side, at + taken, message, cx);
         }
@@ -159,27 +160,28 @@ impl HttpParser {
         let mut window = bytes.get(..max.saturating_sub(kept)).unwrap_or(bytes);
         let too_long = window.is_empty();
         let doubtful = sender.searching && sender.section.lines() == 0;
-        if doubtful && let Some(end) = memchr(b'\n', window) {
+        let first_end = if doubtful { memchr(b'\n', window) } else { None };
+        if let Some(end) = first_end {
             window = window.get(..=end).unwrap_or(window);
         }
         let found = sender.section.find(window);
         let (more, body) = bytes.split_at(found.unwrap_or(window.len()));
         sender.buffer.extend_from_slice(more);
-        if sender.searching {
+        if first_end.is_some() {
             let fields_at = line_len(&sender.buffer);
-            if doubtful && !may_be_head(sender.buffer.get(fields_at..).unwrap_or_default()) {
+            if !may_be_head(sender.buffer.get(fields_at..).unwrap_or_default()) {
                 // The line may be a start line itself.
                 sender.buffer.truncate(kept);
                 sender.buffer.drain(..fields_at.min(kept));
                 sender.begin_search(max_line);
                 return Ok(0);
             }
-            if too_long {
-                let lines = memrchr(b'\n', &sender.buffer).map_or(0, |end| end + 1);
-                sender.buffer.drain(..lines);
-                sender.begin_search(max_line);
-                return Ok(0);
-            }
+        }
+        if too_long && sender.searching {
+            let lines = memrchr(b'\n', &sender.buffer).map_or(0, |end| end + 1);
+            sender.buffer.drain(..lines);
+            sender.begin_search(max_line);
+            return Ok(0);
         }
         if too_long {
             return Err(Broken::new("head is too long", 0));
@@ -214,7 +216,8 @@ impl HttpParser {
             self.side_mut(side).begin_search(max_line);
             return Ok(0);
         }
-        let (mut message, framing) = self.read_head(side, head, fields);
+        let (mut message, framing, odd) = self.read_head(side, head, fields);
+        odd.iter().for_each(|oddity| cx.anomaly(end.saturating_sub(1), oddity.reason()));
         if !valid {
             self.emit(side, end, message, cx);
             return Err("header line is invalid");
@@ -241,16 +244,16 @@ impl HttpParser {
         }
     }
 
-    /// Makes a message of a head, and says how its body is framed.
+    /// Makes a message of a head, and says how its body is framed and what is odd about it.
     pub(super) fn read_head(
         &mut self,
         side: FlowSide,
         head: &Head<'_>,
         mut fields: Fields,
-    ) -> (HttpMessage, Option<Framing>) {
+    ) -> (HttpMessage, Option<Framing>, Oddities) {
         let valid = !fields.invalid;
         let text = fields.unfold(head.text);
-        let body = std::mem::take(&mut fields.body);
+        let mut body = std::mem::take(&mut fields.body);
         let headers = fields.into_headers(text.clone());
         let (mut message, (framing, ambiguous)) = match head.line {
             StartLine::Request(line) => {
@@ -264,6 +267,7 @@ impl HttpParser {
                     headers,
                     ..HttpRequest::default()
                 };
+                body.odd.add_if(line.malformed, Oddity::MalformedStartLine);
                 let framing = body.of_request(line.version);
                 if valid {
                     self.note_request(side, &request, &body);
@@ -279,7 +283,7 @@ impl HttpParser {
                     headers,
                     ..HttpResponse::default()
                 };
-                let framing = self.note_response(side, &mut response, &body);
+                let framing = self.note_response(side, &mut response, &mut body);
                 (HttpMessage::Response(response), framing)
             }
         };
@@ -288,7 +292,7 @@ impl HttpParser {
         message.set_head(sender.searching, head.whole && valid, ambiguous);
         sender.searching = false;
         sender.state = State::StartLine;
-        (message, framing)
+        (message, framing, body.odd)
     }
 
     fn note_request(&mut self, side: FlowSide, request: &HttpRequest, body: &BodyFields) {
@@ -308,7 +312,7 @@ impl HttpParser {
         &mut self,
         side: FlowSide,
         response: &mut HttpResponse,
-        body: &BodyFields,
+        body: &mut BodyFields,
     ) -> (Option<Framing>, bool) {
         let interim = matches!(response.status, 100 | 102..=199);
         let asked = if interim {

@@ -1,3 +1,5 @@
+mod anomalies;
+mod limits;
 mod malformed;
 mod searching;
 mod segmentation;
