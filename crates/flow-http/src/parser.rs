@@ -254,9 +254,11 @@ impl HttpParser {
     ) {
         let end = at.saturating_add(broken.taken);
         let sender = self.side(side);
+        // What is no start line is wrong from its first byte on.
         let start = sender.mark.filter(|_| sender.state == State::StartLine);
         let offset = start.unwrap_or_else(|| cx.mark(end)).offset;
-        cx.anomaly(end, broken.reason);
+        let index = usize::try_from(offset.saturating_sub(cx.offset())).unwrap_or(end);
+        cx.anomaly(index, broken.reason);
         self.cut(side, end, cx);
         let sender = match side {
             FlowSide::Initiator => "initiator",

@@ -18,8 +18,9 @@ pub enum Detection {
 /// Whether `prefix`, the first bytes that a side sent, begins an HTTP message.
 ///
 /// Other text protocols begin alike (`OPTIONS rtsp://host/ RTSP/1.0`), so a request is only told
-/// by its whole start line, a response by `HTTP/1.1 200`. Most other protocols are out after a
-/// byte or a line. Empty lines before the message are allowed (RFC 9112 section 2.2).
+/// by its whole start line, which may be malformed behind a registered method if it names HTTP; a
+/// response is told by `HTTP/1.1 200`. Most other protocols are out after a byte or a line. Empty
+/// lines before the message are allowed (RFC 9112 section 2.2).
 ///
 /// ```
 /// use flow_http::{Detection, looks_like_http};

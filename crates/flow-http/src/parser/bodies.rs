@@ -43,10 +43,13 @@ impl HttpParser {
                 let piece = chunked
                     .advance(bytes, max_line, &mut odd)
                     .map_err(|(reason, taken)| Broken::new(reason, taken))?;
-                odd.iter().for_each(|oddity| cx.anomaly(at, oddity.reason()));
                 sender.state = State::Body(Framing::Chunked(chunked));
                 match piece {
-                    Piece::Framing(taken) => Ok(taken),
+                    Piece::Framing(taken) => {
+                        let last = (at + taken).saturating_sub(1);
+                        odd.iter().for_each(|oddity| cx.anomaly(last, oddity.reason()));
+                        Ok(taken)
+                    }
                     Piece::Data(taken) => {
                         let body = bytes.get(..taken).unwrap_or_default();
                         self.body_bytes(side, body, cx.mark(at), at + taken, cx);
@@ -121,7 +124,8 @@ impl HttpParser {
         if fields.invalid {
             return Err(Broken::new("trailer line is invalid", more.len()));
         }
-        fields.body.odd.iter().for_each(|oddity| cx.anomaly(at, oddity.reason()));
+        let last = (at + more.len()).saturating_sub(1);
+        fields.body.odd.iter().for_each(|oddity| cx.anomaly(last, oddity.reason()));
         if lines > 0
             && let Some(open) = &mut sender.open
         {

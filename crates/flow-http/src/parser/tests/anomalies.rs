@@ -74,6 +74,7 @@ fn odd_lines() {
     check_head("A: b\rc\r\n", &["bare cr in a head"]);
     check_head("no colon\r\n", &["header line without a colon"]);
     check(C, "GET / HTTP/1.\r\n\r\n", &[("malformed start line", 16, 1)]);
+    check(C, &format!("{GET}\0"), &[("expected a start line", GET.len() as u64, 1)]);
 }
 
 #[test]
