@@ -81,6 +81,7 @@
 //! - `chunked is not the last transfer coding`, `chunked twice`, `transfer-encoding in http/1.0`
 //! - `last transfer coding of a request is not chunked`: its length is unknown.
 //! - `space behind a chunk size`, `bare lf in chunked framing`
+//! - `bytes behind a request of http/0.9`, which may be the header of one whose version is missing.
 //! - and those that end the parsing of a side: `expected a start line`, `head is too long`,
 //!   `header line is invalid`, `chunk size is not a number`, `chunk size is out of range`,
 //!   `chunk is longer than its size`, `chunk-size line is too long`, `trailer section is too long`,

@@ -16,10 +16,11 @@ pub(crate) enum Oddity {
     UnknownCoding,
     PaddedChunkSize,
     BareLfInChunks,
+    Behind09,
 }
 
 impl Oddity {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::MalformedStartLine,
         Self::BareCr,
         Self::NoColon,
@@ -34,6 +35,7 @@ impl Oddity {
         Self::UnknownCoding,
         Self::PaddedChunkSize,
         Self::BareLfInChunks,
+        Self::Behind09,
     ];
 
     /// The words of the anomaly.
@@ -53,6 +55,7 @@ impl Oddity {
             Self::UnknownCoding => "last transfer coding of a request is not chunked",
             Self::PaddedChunkSize => "space behind a chunk size",
             Self::BareLfInChunks => "bare lf in chunked framing",
+            Self::Behind09 => "bytes behind a request of http/0.9",
         }
     }
 }
@@ -85,7 +88,7 @@ mod tests {
     fn every_reason_is_documented() {
         let mut all = Oddities::default();
         Oddity::ALL.into_iter().for_each(|oddity| all.add(oddity));
-        assert_eq!(all.iter().count(), Oddity::BareLfInChunks as usize + 1);
+        assert_eq!(all.iter().count(), Oddity::Behind09 as usize + 1);
         for oddity in all.iter() {
             let documented = format!("`{}`", oddity.reason());
             assert!(include_str!("lib.rs").contains(&documented), "{documented}");

@@ -160,6 +160,7 @@ impl SessionParser for HttpParser {
                 State::Head => self.head(side, rest, at, cx),
                 State::Body(framing) => self.body(side, framing, rest, at, cx),
                 State::Search(search) => Ok(self.search(side, search, rest, at, cx)),
+                State::Behind09 => Ok(self.behind09(side, rest, at, cx)),
                 State::Off => return,
             };
             match taken {
@@ -171,7 +172,8 @@ impl SessionParser for HttpParser {
     }
 
     fn gap(&mut self, side: FlowSide, gap: Gap, cx: &mut Context<'_, HttpMessage>) -> GapAction {
-        if self.side(side).state == State::Off {
+        if matches!(self.side(side).state, State::Behind09 | State::Off) {
+            self.side_mut(side).stop();
             return GapAction::StopSide;
         }
         if self.resume_behind(side, gap, cx) {
@@ -222,7 +224,7 @@ impl HttpParser {
                     self.emit(side, end, message, cx);
                 }
             }
-            State::StartLine | State::Search(_) | State::Off => {}
+            State::StartLine | State::Search(_) | State::Behind09 | State::Off => {}
         }
     }
 
@@ -278,7 +280,7 @@ impl HttpParser {
         }
         let sender = self.side(side);
         let between_messages = sender.state == State::StartLine && sender.buffer.is_empty()
-            || matches!(sender.state, State::Search(_));
+            || matches!(sender.state, State::Search(_) | State::Behind09);
         if between_messages && self.exchanges.next_for(side).is_none() {
             self.side_mut(side).stop();
         }

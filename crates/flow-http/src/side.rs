@@ -48,6 +48,8 @@ pub(crate) enum State {
     Body(Framing),
     /// A start line in what follows.
     Search(Search),
+    /// Nothing more, as it sent a request of HTTP/0.9, which is all there may be.
+    Behind09,
     /// Nothing more.
     Off,
 }

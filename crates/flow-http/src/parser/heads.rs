@@ -143,8 +143,25 @@ impl HttpParser {
             message.set_body(whole_body(&[], &self.config));
             self.emit(side, at + taken, message, cx);
         }
-        self.side_mut(side).stop();
+        self.side_mut(side).clear_buffer();
+        self.side_mut(side).state = State::Behind09;
         Ok(taken)
+    }
+
+    /// Steps over empty lines behind a request of HTTP/0.9; anything else does not belong there.
+    pub(super) fn behind09(
+        &mut self,
+        side: FlowSide,
+        bytes: &[u8],
+        at: usize,
+        cx: &mut Context<'_, HttpMessage>,
+    ) -> usize {
+        let blank = leading_blank(bytes);
+        if blank < bytes.len() {
+            cx.anomaly(at + blank, Oddity::Behind09.reason());
+            self.side_mut(side).stop();
+        }
+        bytes.len()
     }
 
     pub(super) fn head(

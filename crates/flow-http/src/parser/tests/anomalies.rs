@@ -43,7 +43,7 @@ fn check_head(lines: &str, expected: &[&str]) {
 fn usual_messages_are_none() {
     check(C, GET, &[]);
     check(S, OK, &[]);
-    check(C, "GET /old\r\n", &[]);
+    check(C, "GET /old\r\n\r\n", &[]);
     check(C, "GET / HTTP/1.1\nHost: h\nX: a\n b\n\n", &[]);
     let chunked = "Transfer-Encoding: gzip, chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nT: t\r\n\r\n";
     check(S, &format!("HTTP/1.1 200 OK\r\n{chunked}"), &[]);
@@ -75,6 +75,12 @@ fn odd_lines() {
     check_head("no colon\r\n", &["header line without a colon"]);
     check(C, "GET / HTTP/1.\r\n\r\n", &[("malformed start line", 16, 1)]);
     check(C, &format!("{GET}\0"), &[("expected a start line", GET.len() as u64, 1)]);
+}
+
+#[test]
+fn bytes_behind_http09() {
+    let expected = [("bytes behind a request of http/0.9", 10, 1)];
+    check(C, "GET /old\r\nHost: h\r\n\r\n", &expected);
 }
 
 #[test]
