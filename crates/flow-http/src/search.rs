@@ -24,7 +24,7 @@ pub(crate) struct Search {
 /// Where a start line is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Hit {
-    /// In these bytes of the piece.
+    /// In these bytes of the piece; nothing is kept.
     Here(Range<usize>),
     /// It is what is kept now, with this many bytes of the piece at its end.
     Kept(usize),
@@ -57,6 +57,7 @@ impl Search {
             let rest = bytes.get(..from).unwrap_or_default();
             if kept.is_empty() || rest.len() >= max {
                 if let Some(start) = start_in(rest, false, max) {
+                    *kept = Vec::new();
                     return Some(Hit::Here(start..from));
                 }
             } else {

@@ -55,6 +55,19 @@ fn malformed_lines_and_those_of_http09_are_not_searched_for() {
 }
 
 #[test]
+fn a_line_that_fills_the_limit_stands_by_itself() {
+    let line = "\0".repeat(28) + "CONNECT h:1 HTTP/1.1\r\n";
+    for step in [1, line.len()] {
+        let connection = Connection::with(|config| config.max_buffer = line.len())
+            .send(C, "GET")
+            .send_by(step, C, &line)
+            .send(C, "\r\n")
+            .check(&["CONNECT h:1, after gap"]);
+        assert_eq!(connection.found[0].range, 31..55);
+    }
+}
+
+#[test]
 fn lines_are_searched_up_to_their_limit() {
     let line = |len: usize| format!("GET /{} HTTP/1.1\r\n", "x".repeat(len - 16));
     let max = 8 * 1024;
