@@ -6,7 +6,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use crate::config::DnsConfig;
-use crate::message::{DnsPendingQuery, DnsQuery, DnsResponse};
+use crate::message::{DnsOpcode, DnsPendingQuery, DnsQuery, DnsQuestion, DnsResponse};
 
 /// Different questions that may wait under one ID of one scope; one more pushes out the oldest of
 /// them.
@@ -114,7 +114,7 @@ impl<S: Eq + Hash> Correlator<S> {
             else {
                 continue;
             };
-            if waiting.is_repeated_by(&query) {
+            if waiting.is_same(query.transaction_id, query.opcode, query.question.as_ref()) {
                 waiting.retransmissions = waiting.retransmissions.saturating_add(1);
                 return DnsRecorded::Retransmission;
             }
@@ -152,7 +152,7 @@ impl<S: Eq + Hash> Correlator<S> {
     pub fn sweep(&mut self, now: Timestamp) -> impl Iterator<Item = (S, DnsPendingQuery)> {
         std::iter::from_fn(move || {
             let (_, query) = pending(&self.slots, self.oldest)?;
-            let expired = query.is_expired(now, &self.config);
+            let expired = query.is_expired(now, self.config.query_timeout);
             expired.then(|| self.remove(self.oldest)).flatten()
         })
     }
@@ -262,10 +262,14 @@ impl DnsPendingQuery {
         }
     }
 
-    pub(crate) fn is_repeated_by(&self, query: &Self) -> bool {
-        self.transaction_id == query.transaction_id
-            && self.opcode == query.opcode
-            && match (&self.question, &query.question) {
+    pub(crate) fn is_repeated_by(&self, query: &DnsQuery) -> bool {
+        self.is_same(query.transaction_id, query.opcode, query.questions.first())
+    }
+
+    fn is_same(&self, id: u16, opcode: DnsOpcode, question: Option<&DnsQuestion>) -> bool {
+        self.transaction_id == id
+            && self.opcode == opcode
+            && match (&self.question, question) {
                 (Some(question), Some(repeated)) => question.is_same(repeated),
                 (None, None) => true,
                 _ => false,
@@ -281,7 +285,7 @@ impl DnsPendingQuery {
             }
     }
 
-    pub(crate) fn is_expired(&self, now: Timestamp, config: &DnsConfig) -> bool {
-        now.saturating_sub(self.timestamp) > config.query_timeout
+    pub(crate) fn is_expired(&self, now: Timestamp, timeout: Duration) -> bool {
+        now.saturating_sub(self.timestamp) > timeout
     }
 }

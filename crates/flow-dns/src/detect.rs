@@ -1,5 +1,5 @@
 use crate::message::{DnsFlags, DnsOpcode};
-use crate::name::for_each_label;
+use crate::name::Octets;
 use crate::registry::{known_class, known_type, rr};
 use crate::wire::{HEADER, Header};
 
@@ -195,7 +195,7 @@ impl Entries<'_> {
                     // however much is there behind it.
                     let before = self.body.get(..self.at).unwrap_or_default();
                     let backwards = (HEADER..begin).contains(&target)
-                        && for_each_label(before, target, |_| {}).is_ok();
+                        && Octets::new(before).for_each_label(target, |_| {}).is_ok();
                     return if backwards { Ok(()) } else { Err(DnsDetection::NotDns) };
                 }
                 _ => return Err(DnsDetection::NotDns),

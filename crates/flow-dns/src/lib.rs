@@ -6,6 +6,7 @@
 //! - [`DnsUdpParser`] reads each datagram for itself,
 //! - [`DnsUdpTransactions`] reads the datagrams of one flow, sets the time that each response took
 //!   and reports queries without one,
+//! - [`DnsUdpObserver`] does so, too, and gives the messages to a [`DnsHandler`],
 //! - [`DnsTcpParser`] does the same for a TCP connection.
 //!
 //! Where queries and responses are not in one flow, a [`Correlator`] matches them under a scope
@@ -34,13 +35,19 @@
 //!
 //! # What broken messages lose
 //!
-//! Record data is delimited by its length, so a record whose data makes no sense is
-//! [`DnsRdata::Other`] and nothing else is lost. A name that cannot be read, or a message that
-//! ends before its counts are fulfilled, loses what comes behind; the message has what came
-//! before, and a [`DnsDefect`]. Every record has its data [as sent](DnsRecord::rdata).
+//! One bad record loses nothing but itself. Record data is delimited by its length, so data that
+//! makes no sense is [`DnsRdata::Other`]. A name that loops, is too long or points out of the
+//! message ends somewhere all the same, so its entry is there with a name that is
+//! [not readable](DnsName::is_readable). Only what follows the end of the message, or a label of
+//! an unassigned type, is lost. Every record has its data [as sent](DnsRecord::rdata).
+//!
+//! A message that is wrong says so ([`DnsDefect`]), and is an anomaly (`ProtocolViolation`) with
+//! one of these words: `bad name`, `message cut short`, `counts beyond the message`,
+//! `bytes behind the message`. What the capture itself lacks is none.
 //!
 //! Compression pointers are followed in any direction, at most 127 for a name, in the data of
-//! every type that is known to have names.
+//! every type that is known to have names. Names that nothing but long chains of pointers lead to
+//! are not read any more where a message has very many of them.
 //!
 //! # Cost
 //!
@@ -57,6 +64,7 @@ mod handler;
 mod loc;
 mod message;
 mod name;
+mod observer;
 mod presentation;
 mod rdata;
 mod registry;
@@ -76,6 +84,7 @@ pub use self::message::{
     DnsRecord, DnsResponse,
 };
 pub use self::name::DnsName;
+pub use self::observer::{DnsUdpObserved, DnsUdpObserver};
 pub use self::rdata::{DnsOpaque, DnsRdata, DnsSoa, DnsText};
 pub use self::registry::{class_name, type_name};
 pub use self::tcp::DnsTcpParser;

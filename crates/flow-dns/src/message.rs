@@ -23,6 +23,24 @@ pub enum DnsMessage {
 }
 
 impl DnsMessage {
+    /// What is wrong with the message.
+    #[must_use]
+    pub const fn malformed(&self) -> Option<DnsDefect> {
+        match self {
+            Self::Query(query) => query.malformed,
+            Self::Response(response) => response.malformed,
+            Self::Unanswered(_) => None,
+        }
+    }
+
+    pub(crate) const fn set_malformed(&mut self, defect: DnsDefect) {
+        match self {
+            Self::Query(query) => query.malformed = Some(defect),
+            Self::Response(response) => response.malformed = Some(defect),
+            Self::Unanswered(_) => {}
+        }
+    }
+
     /// Calls the method of `handler` that is for this kind of message.
     pub fn dispatch<H: DnsHandler + ?Sized>(&self, handler: &H) {
         match self {
@@ -54,8 +72,11 @@ pub struct DnsQuery {
     pub authorities: Vec<DnsRecord>,
     /// Additional section: EDNS, signatures.
     pub additionals: Vec<DnsRecord>,
-    /// Why there is less in the sections than the header says.
+    /// What is wrong with the message, the first if it is several things.
     pub malformed: Option<DnsDefect>,
+    /// Whether it repeats one that still waits for its response, as far as queries are matched
+    /// with responses.
+    pub retransmission: bool,
     /// When it was seen.
     pub timestamp: Timestamp,
 }
@@ -80,7 +101,7 @@ pub struct DnsResponse {
     pub authorities: Vec<DnsRecord>,
     /// Additional section.
     pub additionals: Vec<DnsRecord>,
-    /// Why there is less in the sections than the header says.
+    /// What is wrong with the message, the first if it is several things.
     pub malformed: Option<DnsDefect>,
     /// Time since the query it answers was first seen; `None` if that was not seen, or nobody
     /// looked.
@@ -89,22 +110,42 @@ pub struct DnsResponse {
     pub timestamp: Timestamp,
 }
 
-/// Why a message has less in its sections than its header says. What comes before is right.
+/// What is wrong with a message as a whole. All that is in its sections is as it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DnsDefect {
-    /// It ends before all that its counts promise.
+    /// It ends within an entry of a section, or so much of it was captured.
     CutShort,
-    /// A name is none: it is too long, loops, or points out of the message.
+    /// It ends with an entry, but its counts promise more.
+    BadCounts,
+    /// A name is none: it is too long, loops, or points out of the message. Its entry is there
+    /// with an [unreadable](DnsName::is_readable) name, unless nothing tells where the name ends.
     BadName,
+    /// Something follows behind all that its counts promise.
+    TrailingBytes,
 }
 
-/// The name in lower case: `cut_short`, `bad_name`.
+impl DnsDefect {
+    /// As an anomaly: `bad name`.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::CutShort => "message cut short",
+            Self::BadCounts => "counts beyond the message",
+            Self::BadName => "bad name",
+            Self::TrailingBytes => "bytes behind the message",
+        }
+    }
+}
+
+/// The name in lower case: `cut_short`, `bad_counts`, `bad_name`, `trailing_bytes`.
 impl fmt::Display for DnsDefect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::CutShort => "cut_short",
+            Self::BadCounts => "bad_counts",
             Self::BadName => "bad_name",
+            Self::TrailingBytes => "trailing_bytes",
         })
     }
 }
@@ -148,9 +189,7 @@ impl DnsQuestion {
     /// servers need not echo it.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        self.qtype == other.qtype
-            && self.qclass == other.qclass
-            && self.name.eq_ignore_ascii_case(&other.name)
+        self.qtype == other.qtype && self.qclass == other.qclass && self.name.is_same(&other.name)
     }
 }
 

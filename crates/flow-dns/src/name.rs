@@ -1,4 +1,5 @@
 use std::borrow::Borrow;
+use std::cell::Cell;
 use std::fmt;
 use std::ops::Deref;
 
@@ -12,6 +13,12 @@ const MAX_NAME: usize = 255;
 /// longer chain has pointers that point at nothing but pointers.
 const MAX_POINTERS: usize = 127;
 
+/// Octets of names that pointers may lead to within one message, each pointer counted as two.
+///
+/// Rationale: four times the longest message. Ordinary names behind a single pointer do not count,
+/// so this is the work that chains of pointers can cause, about a millisecond.
+const MAX_POINTED: usize = 262_144;
+
 /// Text up to this long is kept in the name itself.
 const INLINE: usize = 38;
 
@@ -20,7 +27,8 @@ const INLINE: usize = 38;
 ///
 /// Labels may have any bytes (RFC 2181 11). A dot or backslash inside a label is preceded by a
 /// backslash, and anything but printable ASCII is `\DDD` in decimal (RFC 1035 5.1, RFC 4343 2.1),
-/// so the text is always ASCII and always says exactly what was sent.
+/// so the text is always ASCII and always says exactly what was sent. It is empty if what was
+/// sent is no name: too long, or with pointers that loop or point out of the message.
 ///
 /// Comparison is exact; use [`str::eq_ignore_ascii_case`] for that of RFC 4343.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -39,22 +47,40 @@ impl DnsName {
         self.0.as_slice() == b"."
     }
 
+    /// Whether what was sent is a name.
+    #[must_use]
+    pub fn is_readable(&self) -> bool {
+        !self.0.as_slice().is_empty()
+    }
+
+    /// Stands for what is no name.
+    pub(crate) const fn unreadable() -> Self {
+        Self(SmallBytes::EMPTY)
+    }
+
+    /// Whether both are the same without regard to case (RFC 4343).
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.0.as_slice().eq_ignore_ascii_case(other.0.as_slice())
+    }
+
     /// Reads the name at `at` of `message`, and where it ends there.
     ///
     /// Pointers may point anywhere in the message, forward too, which RFC 1035 does not allow
     /// but some senders do; their number is bounded.
     #[inline]
-    pub(crate) fn read(message: &[u8], at: usize) -> Result<(Self, usize), DnsDefect> {
-        match message.get(at..) {
-            Some([0, ..]) => Ok((Self(SmallBytes::new(b".")), at + 1)),
+    pub(crate) fn read(message: &Octets<'_>, at: usize) -> Result<(Self, usize), DnsDefect> {
+        match message.from(at) {
+            [0, ..] => Ok((Self(SmallBytes::new(b".")), at + 1)),
             // The commonest name of all points to one that is not compressed itself.
-            Some(&[high @ 0xC0..=0xFF, low, ..]) => {
-                match Self::read_plain(message, pointer(high, low)) {
+            &[high @ 0xC0..=0xFF, low, ..] => {
+                match Self::read_plain(message.octets, pointer(high, low)) {
                     Some((name, _)) => Ok((name, at + 2)),
                     None => Self::read_any(message, at),
                 }
             }
-            _ => Self::read_plain(message, at).map_or_else(|| Self::read_any(message, at), Ok),
+            _ => {
+                Self::read_plain(message.octets, at).map_or_else(|| Self::read_any(message, at), Ok)
+            }
         }
     }
 
@@ -98,9 +124,9 @@ impl DnsName {
         Some((Self(SmallBytes::Inline(len, text)), at + usize::from(len) + 2))
     }
 
-    fn read_any(message: &[u8], at: usize) -> Result<(Self, usize), DnsDefect> {
+    fn read_any(message: &Octets<'_>, at: usize) -> Result<(Self, usize), DnsDefect> {
         let mut text = Builder::new();
-        let end = for_each_label(message, at, |label| {
+        let end = message.for_each_label(at, |label| {
             if !text.is_empty() {
                 text.push(b".");
             }
@@ -123,40 +149,81 @@ const fn is_odd(byte: u8) -> u8 {
     (!byte.is_ascii_graphic() | (byte == b'.') | (byte == b'\\')) as u8
 }
 
-/// Calls `label` with each label of the name at `at` of `message`, the root's empty one left
-/// out. Gives back where the name ends there.
-pub(crate) fn for_each_label(
-    message: &[u8],
-    mut at: usize,
-    mut label: impl FnMut(&[u8]),
-) -> Result<usize, DnsDefect> {
-    let (mut end, mut length, mut pointers) = (None, 1, 0);
-    loop {
-        // What a pointer leads to must be there; what simply goes on may have been cut.
-        let beyond = if end.is_some() { DnsDefect::BadName } else { DnsDefect::CutShort };
-        let octet = *message.get(at).ok_or(beyond)?;
-        match octet >> 6 {
-            0b00 if octet == 0 => return Ok(end.unwrap_or(at + 1)),
-            0b00 => {
-                let next = at + 1 + usize::from(octet);
-                length += 1 + usize::from(octet);
-                if length > MAX_NAME {
-                    return Err(DnsDefect::BadName);
+/// A message, and how many octets its pointers may still lead to.
+#[derive(Clone, Debug)]
+pub(crate) struct Octets<'a> {
+    pub(crate) octets: &'a [u8],
+    pointed: Cell<usize>,
+}
+
+impl<'a> Octets<'a> {
+    pub(crate) const fn new(octets: &'a [u8]) -> Self {
+        Self { octets, pointed: Cell::new(MAX_POINTED) }
+    }
+
+    pub(crate) fn from(&self, at: usize) -> &'a [u8] {
+        self.octets.get(at..).unwrap_or_default()
+    }
+
+    /// Counts octets that a pointer led to.
+    fn point(&self, octets: usize) -> Result<(), DnsDefect> {
+        self.pointed.set(self.pointed.get().checked_sub(octets).ok_or(DnsDefect::BadName)?);
+        Ok(())
+    }
+
+    /// Calls `label` with each label of the name at `at`, the root's empty one left out. Gives
+    /// back where the name ends there.
+    pub(crate) fn for_each_label(
+        &self,
+        mut at: usize,
+        mut label: impl FnMut(&[u8]),
+    ) -> Result<usize, DnsDefect> {
+        let (mut end, mut length, mut pointers) = (None, 1, 0);
+        loop {
+            // What a pointer leads to must be there; what simply goes on may have been cut.
+            let beyond = if end.is_some() { DnsDefect::BadName } else { DnsDefect::CutShort };
+            let octet = *self.octets.get(at).ok_or(beyond)?;
+            match octet >> 6 {
+                0b00 if octet == 0 => return Ok(end.unwrap_or(at + 1)),
+                0b00 => {
+                    let next = at + 1 + usize::from(octet);
+                    length += next - at;
+                    if length > MAX_NAME {
+                        return Err(DnsDefect::BadName);
+                    }
+                    if end.is_some() {
+                        self.point(next - at)?;
+                    }
+                    label(self.octets.get(at + 1..next).ok_or(beyond)?);
+                    at = next;
                 }
-                label(message.get(at + 1..next).ok_or(beyond)?);
-                at = next;
-            }
-            0b11 => {
-                pointers += 1;
-                if pointers > MAX_POINTERS {
-                    return Err(DnsDefect::BadName);
+                0b11 => {
+                    pointers += 1;
+                    if pointers > MAX_POINTERS {
+                        return Err(DnsDefect::BadName);
+                    }
+                    self.point(2)?;
+                    end = end.or(Some(at + 2));
+                    let low = *self.octets.get(at + 1).ok_or(beyond)?;
+                    at = pointer(octet, low);
                 }
-                end = end.or(Some(at + 2));
-                let low = *message.get(at + 1).ok_or(beyond)?;
-                at = pointer(octet, low);
+                // 0b01 were the extended labels that RFC 6891 5 gave up, 0b10 is unassigned.
+                _ => return Err(DnsDefect::BadName),
             }
-            // 0b01 were the extended labels that RFC 6891 5 gave up, 0b10 is unassigned.
-            _ => return Err(DnsDefect::BadName),
+        }
+    }
+
+    /// Where the name at `at` ends, which need not make sense beyond that: at its first pointer
+    /// or at the root. `None` if nothing says where.
+    pub(crate) fn end_of_name(&self, mut at: usize) -> Option<usize> {
+        loop {
+            let octet = *self.octets.get(at)?;
+            match octet >> 6 {
+                0b00 if octet == 0 => return Some(at + 1),
+                0b00 => at += 1 + usize::from(octet),
+                0b11 => return (at + 1 < self.octets.len()).then_some(at + 2),
+                _ => return None,
+            }
         }
     }
 }
@@ -231,7 +298,7 @@ mod tests {
 
     #[track_caller]
     fn check(message: &[u8], at: usize, expected: Result<(&str, usize), DnsDefect>) {
-        let name = DnsName::read(message, at);
+        let name = DnsName::read(&Octets::new(message), at);
         assert_eq!(
             name.as_ref().map(|(name, end)| (name.as_str(), *end)).map_err(|defect| *defect),
             expected
@@ -281,9 +348,10 @@ mod tests {
         let label = [&[63][..], &[b'x'; 63]].concat();
         let longest = [&label.repeat(3)[..], &[61], &[b'x'; 61], &[0]].concat();
         assert_eq!(longest.len(), 255);
-        assert_eq!(DnsName::read(&longest, 0).map(|(name, end)| (name.len(), end)), {
-            Ok((253, 255))
-        });
+        assert_eq!(
+            DnsName::read(&Octets::new(&longest), 0).map(|(name, end)| (name.len(), end)),
+            { Ok((253, 255)) }
+        );
         check(&[&label.repeat(3)[..], &[62], &[b'x'; 62], &[0]].concat(), 0, Err(BadName));
         check(b"\x03ab", 0, Err(CutShort));
         check(b"\x03abc", 0, Err(CutShort));

@@ -7,7 +7,7 @@ use std::fmt::{self, Write};
 use flow_core::Timestamp;
 
 use crate::message::DnsRcode;
-use crate::name::{DnsName, decimal_escape, for_each_label};
+use crate::name::{DnsName, Octets, decimal_escape};
 use crate::registry::{rr, type_name};
 use crate::{loc, svcb};
 
@@ -111,7 +111,12 @@ pub(crate) fn text(rtype: u16, rdata: &[u8]) -> Option<String> {
 
 /// `rdata`, which begins at `start` of `message`, with its names decompressed; `None` if nothing
 /// was to be done or could be done.
-pub(crate) fn expand(message: &[u8], start: usize, rdata: &[u8], rtype: u16) -> Option<Vec<u8>> {
+pub(crate) fn expand(
+    message: &Octets<'_>,
+    start: usize,
+    rdata: &[u8],
+    rtype: u16,
+) -> Option<Vec<u8>> {
     let layout = layout(rtype);
     if !layout.contains(&Field::Name) {
         return None;
@@ -119,7 +124,7 @@ pub(crate) fn expand(message: &[u8], start: usize, rdata: &[u8], rtype: u16) -> 
     let mut expanded = Vec::with_capacity(rdata.len());
     let (mut at, end) = (start, start + rdata.len());
     for field in layout {
-        let octet = || message.get(at).map(|&octet| usize::from(octet));
+        let octet = || message.octets.get(at).map(|&octet| usize::from(octet));
         let len = match field {
             Field::U8 => 1,
             Field::U16 | Field::Type | Field::Rcode => 2,
@@ -127,11 +132,12 @@ pub(crate) fn expand(message: &[u8], start: usize, rdata: &[u8], rtype: u16) -> 
             Field::U48 => 6,
             Field::Text => 1 + octet()?,
             Field::Name => {
-                let name_end = for_each_label(message, at, |label| {
-                    expanded.extend(u8::try_from(label.len()));
-                    expanded.extend_from_slice(label);
-                })
-                .ok()?;
+                let name_end = message
+                    .for_each_label(at, |label| {
+                        expanded.extend(u8::try_from(label.len()));
+                        expanded.extend_from_slice(label);
+                    })
+                    .ok()?;
                 expanded.push(0);
                 at = name_end;
                 continue;
@@ -139,10 +145,10 @@ pub(crate) fn expand(message: &[u8], start: usize, rdata: &[u8], rtype: u16) -> 
             // No name comes behind the other fields.
             _ => break,
         };
-        expanded.extend_from_slice(message.get(at..at + len)?);
+        expanded.extend_from_slice(message.octets.get(at..at + len)?);
         at += len;
     }
-    expanded.extend_from_slice(message.get(at..end)?);
+    expanded.extend_from_slice(message.octets.get(at..end)?);
     Some(expanded)
 }
 
@@ -218,7 +224,7 @@ impl<'a> Bytes<'a> {
             end += 1 + usize::from(octet);
         }
         (self.0.get(end) == Some(&0)).then_some(())?;
-        let (name, end) = DnsName::read(self.0, 0).ok()?;
+        let (name, end) = DnsName::read(&Octets::new(self.0), 0).ok()?;
         self.take(end)?;
         Some(name)
     }

@@ -1,7 +1,7 @@
 use std::fmt::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::name::DnsName;
+use crate::name::{DnsName, Octets};
 use crate::presentation::{self, write_quoted};
 use crate::registry::rr;
 use crate::small::SmallBytes;
@@ -59,7 +59,7 @@ impl DnsRdata {
     /// Reads the data `rdata`, which begins at `start` of `message`.
     #[inline]
     pub(crate) fn read(
-        message: &[u8],
+        message: &Octets<'_>,
         start: usize,
         rdata: &[u8],
         rtype: u16,
@@ -102,7 +102,7 @@ impl fmt::Display for DnsRdata {
 
 /// The data of a record within its message, which names in it may point to.
 struct Rdata<'a> {
-    message: &'a [u8],
+    message: &'a Octets<'a>,
     start: usize,
     bytes: &'a [u8],
 }

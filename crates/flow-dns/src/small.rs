@@ -13,6 +13,8 @@ pub(crate) enum SmallBytes<const N: usize> {
 }
 
 impl<const N: usize> SmallBytes<N> {
+    pub(crate) const EMPTY: Self = Self::Inline(0, [0; N]);
+
     pub(crate) fn new(bytes: &[u8]) -> Self {
         let mut inline = [0; N];
         match (inline.get_mut(..bytes.len()), u8::try_from(bytes.len())) {

@@ -3,7 +3,7 @@ use flow_session::{Context, GapAction, Mark, SessionParser};
 
 use crate::config::DnsConfig;
 use crate::detect::{DnsDetection, DnsService, detect_dns_stream};
-use crate::message::DnsMessage;
+use crate::message::{DnsDefect, DnsMessage};
 use crate::transactions::Transactions;
 
 /// Octets of the length before each message (RFC 1035 4.2.2, RFC 7766 8).
@@ -54,6 +54,16 @@ struct Side {
     skip: usize,
 }
 
+/// A message with its length, or as much as there is of it.
+#[derive(Clone, Copy, Debug)]
+struct Framed<'a> {
+    bytes: &'a [u8],
+    /// Where its first byte came from.
+    start: Mark,
+    /// Where it ends among the bytes that the context is about.
+    end: usize,
+}
+
 impl Default for DnsTcpParser {
     fn default() -> Self {
         Self::new(DnsConfig::default())
@@ -91,7 +101,7 @@ impl DnsTcpParser {
             }
             let buffer = std::mem::take(&mut self.side(side).buffer);
             let start = self.side(side).start.take().unwrap_or_else(|| cx.mark(0));
-            self.message(side, &buffer, start, at, cx);
+            self.message(side, Framed { bytes: &buffer, start, end: at }, cx);
         }
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             if self.is_over() {
@@ -105,7 +115,7 @@ impl DnsTcpParser {
                 return;
             };
             at += framed.len();
-            self.message(side, framed, start, at, cx);
+            self.message(side, Framed { bytes: framed, start, end: at }, cx);
         }
     }
 
@@ -128,35 +138,45 @@ impl DnsTcpParser {
         }
     }
 
-    /// A message with its length, or as much as there is of it. It ends before the byte with
-    /// index `end` of the bytes that `cx` is about.
-    fn message(
-        &mut self,
-        side: FlowSide,
-        framed: &[u8],
-        start: Mark,
-        end: usize,
-        cx: &mut Context<'_, DnsMessage>,
-    ) {
-        let is_dns = detect_dns_stream(framed, self.expected()) == DnsDetection::Dns;
-        let decoded = framed.get(PREFIX..).filter(|_| is_dns);
-        let Some(mut message) = decoded.and_then(|body| DnsMessage::decode(body, cx.timestamp()))
-        else {
+    fn message(&mut self, side: FlowSide, framed: Framed<'_>, cx: &mut Context<'_, DnsMessage>) {
+        let Some(mut message) = self.decode(framed.bytes, cx.timestamp()) else {
             match self.state {
                 State::Dns { strange } if strange + 1 < MAX_STRANGE => {
                     self.state = State::Dns { strange: strange + 1 };
                 }
-                State::Dns { .. } => self.give_up(State::Dns { strange: MAX_STRANGE }),
+                State::Dns { .. } => {
+                    self.give_up(State::Dns { strange: MAX_STRANGE });
+                    self.tell_unanswered(cx);
+                }
                 _ => self.give_up(State::NotDns),
             }
             return;
         };
         self.state = State::Dns { strange: 0 };
+        if is_whole(framed.bytes) {
+            if let Some(defect) = message.malformed() {
+                cx.anomaly(framed.end.saturating_sub(1), defect.reason());
+            }
+        } else {
+            message.set_malformed(DnsDefect::CutShort);
+        }
         let at = cx.mark(0);
         self.transactions
             .sweep(cx.timestamp(), |query| cx.emit_from(at, 0, DnsMessage::Unanswered(query)));
         self.transactions.track(side, &mut message);
-        cx.emit_from(start, end, message);
+        cx.emit_from(framed.start, framed.end, message);
+    }
+
+    fn decode(&self, framed: &[u8], now: Timestamp) -> Option<DnsMessage> {
+        let is_dns = detect_dns_stream(framed, self.expected()) == DnsDetection::Dns;
+        framed.get(PREFIX..).filter(|_| is_dns).and_then(|body| DnsMessage::decode(body, now))
+    }
+
+    /// Gives out the queries that wait: no response can come any more.
+    fn tell_unanswered(&mut self, cx: &mut Context<'_, DnsMessage>) {
+        for query in self.transactions.drain() {
+            cx.emit_from(cx.mark(0), 0, DnsMessage::Unanswered(query));
+        }
     }
 
     /// What the next message is examined as: once there was a message, they all are lenient.
@@ -190,7 +210,7 @@ impl DnsTcpParser {
         let Side { buffer, start, .. } = std::mem::take(self.side(side));
         let is_dns = detect_dns_stream(&buffer, self.expected()) == DnsDetection::Dns;
         if let (true, Some(start)) = (is_dns, start) {
-            self.message(side, &buffer, start, 0, cx);
+            self.message(side, Framed { bytes: &buffer, start, end: 0 }, cx);
         }
     }
 
@@ -250,9 +270,7 @@ impl SessionParser for DnsTcpParser {
         self.cut_message(side, cx);
         // The responder is closed last, so that its last message can still be an answer.
         if side == FlowSide::Responder {
-            for (_, query) in self.transactions.drain() {
-                cx.emit_from(cx.mark(0), 0, DnsMessage::Unanswered(query));
-            }
+            self.tell_unanswered(cx);
         }
     }
 

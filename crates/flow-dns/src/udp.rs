@@ -3,7 +3,7 @@ use flow_session::{Context, DatagramParser};
 
 use crate::config::DnsConfig;
 use crate::detect::{DnsService, is_dns_datagram};
-use crate::message::DnsMessage;
+use crate::message::{DnsDefect, DnsMessage};
 use crate::transactions::Transactions;
 
 /// Datagrams that are not DNS before a flow that never had a message of it is given up.
@@ -28,6 +28,9 @@ impl DatagramParser for DnsUdpParser {
 
     fn datagram(&mut self, _: FlowSide, payload: &[u8], cx: &mut Context<'_, DnsMessage>) {
         if let Some(message) = decode(payload, DnsService::Unknown, cx.timestamp()) {
+            if let Some(defect) = message.malformed() {
+                cx.anomaly(0, defect.reason());
+            }
             cx.emit_from(cx.mark(0), payload.len(), message);
         }
     }
@@ -59,7 +62,7 @@ impl Default for DnsUdpTransactions {
 impl DnsUdpTransactions {
     /// One for a flow of which nothing is known.
     #[must_use]
-    pub const fn new(config: DnsConfig) -> Self {
+    pub fn new(config: DnsConfig) -> Self {
         Self { service: DnsService::Unknown, transactions: Transactions::new(config), strange: 0 }
     }
 
@@ -70,25 +73,42 @@ impl DnsUdpTransactions {
         self
     }
 
-    fn read(
+    /// Reads a datagram and gives out its message, behind what its coming made known. What is
+    /// wrong with the message is given back.
+    pub(crate) fn read(
         &mut self,
         side: FlowSide,
         payload: &[u8],
         now: Timestamp,
         mut emit: impl FnMut(DnsMessage),
-    ) {
-        let Some(mut message) = decode(payload, self.service, now) else {
+    ) -> Option<DnsDefect> {
+        let Some(mut message) = decode(payload, self.expected(), now) else {
             if self.strange < MAX_STRANGE {
                 self.strange += 1;
             }
-            return;
+            return None;
         };
         self.strange = IS_DNS;
         if self.service.is_unicast() {
             self.transactions.sweep(now, |query| emit(DnsMessage::Unanswered(query)));
             self.transactions.track(side, &mut message);
         }
+        let defect = message.malformed();
         emit(message);
+        defect
+    }
+
+    /// What the next datagram is examined as: once there was a message, all are lenient.
+    const fn expected(&self) -> DnsService {
+        match (self.strange, self.service) {
+            (IS_DNS, DnsService::Unknown) => DnsService::Dns,
+            (_, service) => service,
+        }
+    }
+
+    /// Takes out the queries that wait, when no response can come any more.
+    pub(crate) fn unanswered(&mut self) -> impl Iterator<Item = DnsMessage> + use<> {
+        self.transactions.drain().into_iter().map(DnsMessage::Unanswered)
     }
 }
 
@@ -109,13 +129,14 @@ impl DatagramParser for DnsUdpTransactions {
         // Every message of a datagram, and what its coming made known, is of all of its bytes.
         let start = cx.mark(0);
         let now = cx.timestamp();
-        self.read(side, payload, now, |message| cx.emit_from(start, payload.len(), message));
+        let emit = |message| cx.emit_from(start, payload.len(), message);
+        if let Some(defect) = self.read(side, payload, now, emit) {
+            cx.anomaly(0, defect.reason());
+        }
     }
 
     fn close(&mut self, _: EndReason, cx: &mut Context<'_, DnsMessage>) {
-        for (_, query) in self.transactions.drain() {
-            cx.emit(DnsMessage::Unanswered(query));
-        }
+        cx.emit_all(self.unanswered());
     }
 }
 

@@ -3,7 +3,7 @@ use flow_core::Timestamp;
 use crate::message::{
     DnsDefect, DnsFlags, DnsMessage, DnsQuery, DnsQuestion, DnsRcode, DnsRecord, DnsResponse,
 };
-use crate::name::DnsName;
+use crate::name::{DnsName, Octets};
 use crate::rdata::DnsRdata;
 use crate::registry::rr;
 use crate::small::SmallBytes;
@@ -39,19 +39,20 @@ impl Header {
 impl DnsMessage {
     /// Reads a message, as it is in a UDP datagram, or behind the length in a TCP stream.
     ///
-    /// Gives `None` only where there is no whole header. A message that breaks off, or whose
-    /// counts lie, has what could be read and says so in `malformed`; record data that makes no
-    /// sense is [`DnsRdata::Other`] and costs nothing else.
+    /// Gives `None` only where there is no whole header. What could be read of a message that is
+    /// wrong is there, and `malformed` says what is wrong; record data that makes no sense is
+    /// [`DnsRdata::Other`] and costs nothing else.
     #[must_use]
     pub fn decode(bytes: &[u8], timestamp: Timestamp) -> Option<Self> {
         let Header { id, flags, counts } = Header::read(bytes)?;
-        let mut walk = Walk { message: bytes, at: HEADER, defect: None };
+        let message = Octets::new(bytes);
+        let mut walk = Walk { message, at: HEADER, defect: None, is_lost: false };
         let [questions, answers, authorities, additionals] = counts;
         let questions = walk.section(questions, 5, Walk::question);
         let answers = walk.section(answers, 11, Walk::record);
         let authorities = walk.section(authorities, 11, Walk::record);
         let additionals = walk.section(additionals, 11, Walk::record);
-        let (transaction_id, opcode, malformed) = (id, flags.opcode(), walk.defect);
+        let (transaction_id, opcode, malformed) = (id, flags.opcode(), walk.finish());
         Some(if flags.is_response() {
             Self::Response(DnsResponse {
                 transaction_id,
@@ -76,6 +77,7 @@ impl DnsMessage {
                 authorities,
                 additionals,
                 malformed,
+                retransmission: false,
                 timestamp,
             })
         })
@@ -90,12 +92,14 @@ fn extended_rcode(flags: DnsFlags, additionals: &[DnsRecord]) -> DnsRcode {
 }
 
 /// A place in a message.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Walk<'a> {
-    message: &'a [u8],
+    message: Octets<'a>,
     at: usize,
-    /// Once set, nothing more is read.
+    /// The first that was met.
     defect: Option<DnsDefect>,
+    /// Nothing says where the next entry begins.
+    is_lost: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -106,19 +110,29 @@ impl<'a> Walk<'a> {
         least: usize,
         entry: impl Fn(&mut Self) -> Result<T, DnsDefect>,
     ) -> Vec<T> {
-        let count = usize::from(count);
-        let left = self.message.len().saturating_sub(self.at);
-        let mut entries = Vec::with_capacity(count.min(left / least).min(SECTION_ROOM));
+        let count = if self.is_lost { 0 } else { usize::from(count) };
+        let room = self.message.from(self.at).len() / least;
+        let mut entries = Vec::with_capacity(count.min(room).min(SECTION_ROOM));
         for _ in 0..count {
-            if self.defect.is_some() {
-                break;
-            }
+            let begin = self.at;
             match entry(self) {
                 Ok(entry) => entries.push(entry),
-                Err(defect) => self.defect = Some(defect),
+                Err(defect) => {
+                    let is_over = begin == self.message.octets.len();
+                    let defect = if is_over { DnsDefect::BadCounts } else { defect };
+                    self.defect = self.defect.or(Some(defect));
+                    self.is_lost = true;
+                    break;
+                }
             }
         }
         entries
+    }
+
+    /// What is wrong, now that all was read.
+    fn finish(&self) -> Option<DnsDefect> {
+        let trails = !self.is_lost && self.at < self.message.octets.len();
+        self.defect.or(trails.then_some(DnsDefect::TrailingBytes))
     }
 
     #[inline]
@@ -139,24 +153,35 @@ impl<'a> Walk<'a> {
         let (rtype, rclass) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
         let start = self.at;
         let end = start + usize::from(u16::from_be_bytes([i, j]));
-        let rdata = self.message.get(start..end).ok_or(DnsDefect::CutShort)?;
+        let rdata = self.message.octets.get(start..end).ok_or(DnsDefect::CutShort)?;
         self.at = end;
-        let data = DnsRdata::read(self.message, start, rdata, rtype, rclass);
+        let data = DnsRdata::read(&self.message, start, rdata, rtype, rclass);
         let raw = (!data.holds(rdata)).then(|| SmallBytes::new(rdata));
         let ttl = u32::from_be_bytes([e, f, g, h]);
         Ok(DnsRecord { name, rtype, rclass, ttl, data, raw })
     }
 
+    /// A name, or what stands for one if it is known at least where it ends.
     #[inline]
     fn name(&mut self) -> Result<DnsName, DnsDefect> {
-        let (name, end) = DnsName::read(self.message, self.at)?;
-        self.at = end;
-        Ok(name)
+        match DnsName::read(&self.message, self.at) {
+            Ok((name, end)) => {
+                self.at = end;
+                Ok(name)
+            }
+            Err(defect) => self.pass_over_name(defect),
+        }
+    }
+
+    #[cold]
+    fn pass_over_name(&mut self, defect: DnsDefect) -> Result<DnsName, DnsDefect> {
+        self.at = self.message.end_of_name(self.at).ok_or(defect)?;
+        self.defect = self.defect.or(Some(defect));
+        Ok(DnsName::unreadable())
     }
 
     fn take<const N: usize>(&mut self) -> Result<&'a [u8; N], DnsDefect> {
-        let rest = self.message.get(self.at..).unwrap_or_default();
-        let bytes = rest.first_chunk::<N>().ok_or(DnsDefect::CutShort)?;
+        let bytes = self.message.from(self.at).first_chunk::<N>().ok_or(DnsDefect::CutShort)?;
         self.at += N;
         Ok(bytes)
     }

@@ -4,7 +4,7 @@ mod common;
 
 use common::{QUESTION, decode, message, query, record, response};
 use flow_core::Timestamp;
-use flow_dns::{DnsDefect, DnsMessage, DnsQuery, DnsRcode, DnsRdata, DnsResponse};
+use flow_dns::{DnsDefect, DnsMessage, DnsQuery, DnsRcode, DnsRdata, DnsRecord, DnsResponse};
 use proptest::prelude::*;
 
 fn as_query(bytes: &[u8]) -> DnsQuery {
@@ -110,7 +110,7 @@ fn bad_record_among_good_ones() {
 }
 
 #[test]
-fn what_is_before_a_defect_is_kept() {
+fn what_a_defect_leaves() {
     #[track_caller]
     fn check(bytes: &[u8], counts: [usize; 4], defect: Option<DnsDefect>) {
         let r = as_response(bytes);
@@ -119,23 +119,98 @@ fn what_is_before_a_defect_is_kept() {
     }
     let whole = response(1);
     check(&whole, [1, 1, 0, 0], None);
+    check(&[&whole[..], b"\0"].concat(), [1, 1, 0, 0], Some(DnsDefect::TrailingBytes));
     check(&whole[..whole.len() - 1], [1, 0, 0, 0], Some(DnsDefect::CutShort));
     check(&whole[..40], [1, 0, 0, 0], Some(DnsDefect::CutShort));
     check(&whole[..20], [0, 0, 0, 0], Some(DnsDefect::CutShort));
+    check(&whole[..33], [1, 0, 0, 0], Some(DnsDefect::BadCounts));
+    check(&whole[..12], [0, 0, 0, 0], Some(DnsDefect::BadCounts));
     let a = record(1, &[192, 0, 2, 1]);
-    check(
-        &message(1, 0x8180, [1, 9, 9, 9], &[QUESTION, &a]),
-        [1, 1, 0, 0],
-        Some(DnsDefect::CutShort),
-    );
-    check(
-        &message(1, 0x8180, [1, 3, 0, 0], &[QUESTION, &a, b"\xC0\xFF", &a[2..], &a]),
-        [1, 1, 0, 0],
-        Some(DnsDefect::BadName),
-    );
-    check(&message(1, 0x8180, [1, 0, 0, 0], &[b"\xC0\x0C\0\x01\0\x01"]), [0; 4], {
-        Some(DnsDefect::BadName)
-    });
+    let lying = message(1, 0x8180, [1, 9, 9, 9], &[QUESTION, &a]);
+    check(&lying, [1, 1, 0, 0], Some(DnsDefect::BadCounts));
+    // Nothing says where a label of a reserved type ends.
+    let reserved = message(1, 0x8180, [1, 3, 0, 0], &[QUESTION, &a, b"\x41x", &a[2..], &a]);
+    check(&reserved, [1, 1, 0, 0], Some(DnsDefect::BadName));
+}
+
+/// A name that is none takes nothing with it: neither the rest of its entry nor what follows.
+#[test]
+fn bad_names_among_good_ones() {
+    #[track_caller]
+    fn check(name: &[u8]) {
+        let question = [name, b"\0\x01\0\x01"].concat();
+        let bad = [name, &record(5, b"\xC0\xFF")[2..]].concat();
+        let good = record(1, &[192, 0, 2, 9]);
+        let counts = [2, 2, 1, 0];
+        let r =
+            as_response(&message(1, 0x8180, counts, &[QUESTION, &question, &bad, &good, &good]));
+        assert_eq!(r.malformed, Some(DnsDefect::BadName));
+        let names: Vec<_> = r.questions.iter().map(|q| (&*q.name, q.qtype)).collect();
+        assert_eq!(names, [("www.example.net", 1), ("", 1)]);
+        let shown = |r: &DnsRecord| format!("{} {} {}", r.name, r.type_name(), r.data);
+        assert_eq!(
+            r.answers.iter().map(shown).collect::<Vec<_>>(),
+            [" CNAME \\# 2 C0FF", "www.example.net A 192.0.2.9",]
+        );
+        assert!(!r.answers[0].name.is_readable() && r.answers[1].name.is_readable());
+        assert_eq!(r.answers[0].rdata(), b"\xC0\xFF");
+        assert_eq!(r.authorities.len(), 1);
+    }
+    // Out of the message; at itself, to where the name begins in the question; too long.
+    check(b"\xFF\xFF");
+    check(b"\x01a\xC0\x21");
+    check(&[&[63; 64].repeat(4)[..], &[0]].concat());
+    check(&[&[63; 64].repeat(4)[..], b"\xC0\x0C"].concat());
+    check(&[&[63; 64].repeat(3)[..], &[55; 56], b"\xC0\x0C"].concat());
+}
+
+/// The most that a message of the largest size can make of its bytes.
+#[test]
+fn largest_messages() {
+    let largest = |head: &[u8], entry: &[u8]| {
+        let count = (65_535 - 12 - head.len()) / entry.len();
+        let bytes = message(1, 0x8180, [0, u16::try_from(count + 1).expect("fits"), 0, 0], &[]);
+        let bytes = [&bytes[..], head, &entry.repeat(count)].concat();
+        let response = as_response(&bytes);
+        assert_eq!(response.answers.len(), count + 1);
+        response
+    };
+    let smallest = b"\0\0\x01\0\x01\0\0\0\0\0\0";
+    let r = largest(smallest, smallest);
+    assert_eq!((r.answers.len(), r.malformed), (5_956, None));
+    assert!(r.answers.iter().all(|record| record.name.is_root() && record.rdata().is_empty()));
+
+    // Names behind a chain of pointers: as many as the longest chain allows, and no more when a
+    // message has nothing else.
+    let chain = |pointers: u16| {
+        let mut data: Vec<u8> =
+            (1..=pointers).flat_map(|i| (0xC017 + 2 * i).to_be_bytes()).collect();
+        data.push(0);
+        let length = u16::try_from(data.len()).expect("few");
+        [&smallest[..9], &length.to_be_bytes(), &data].concat()
+    };
+    let entry = [b"\xC0\x17", &smallest[1..]].concat();
+    let r = largest(&chain(126), &entry);
+    let readable = r.answers.iter().filter(|record| record.name.is_readable()).count();
+    assert_eq!((readable, r.malformed), (1 + 262_144 / (127 * 2), Some(DnsDefect::BadName)));
+    let r = largest(&chain(127), &entry);
+    assert!(r.answers[1..].iter().all(|record| !record.name.is_readable()));
+    // What zones really have is far from that.
+    let entry = [b"\x04host\xC0\x17", &smallest[1..]].concat();
+    let zone = b"\x0aabcdefghij\x0aabcdefghij\x0aabcdefghij\x03net\0";
+    let head = [&smallest[..9], &[0, 38], &zone[..]].concat();
+    assert_eq!(largest(&head, &entry).malformed, None);
+}
+
+#[test]
+fn counts_without_entries() {
+    let query = as_query(&message(1, 0, [u16::MAX; 4], &[]));
+    assert_eq!(query.malformed, Some(DnsDefect::BadCounts));
+    assert_eq!([query.answers, query.authorities, query.additionals].map(|v| v.capacity()), [0; 3]);
+    assert_eq!(query.questions.capacity(), 0);
+    // Many questions are no defect.
+    let query = as_query(&message(1, 0, [5_000, 0, 0, 0], &[&b"\0\0\x01\0\x01".repeat(5_000)]));
+    assert_eq!((query.questions.len(), query.malformed), (5_000, None));
 }
 
 #[test]
@@ -173,7 +248,8 @@ fn exercise(message: &DnsMessage) {
         _ => return,
     };
     for question in questions {
-        assert!(question.name.is_ascii() && !question.name.is_empty());
+        assert!(question.name.is_ascii());
+        assert_eq!(question.name.is_readable(), !question.name.is_empty());
     }
     for record in sections.into_iter().flatten() {
         let _ = (record.data.to_string(), record.rdata(), record.type_name());

@@ -18,7 +18,9 @@ use proptest::prelude::*;
 fn describe(message: &DnsMessage) -> String {
     match message {
         DnsMessage::Query(q) => {
-            format!("query {}{}", q.transaction_id, if q.malformed.is_some() { " cut" } else { "" })
+            let again = if q.retransmission { " again" } else { "" };
+            let cut = if q.malformed.is_some() { " cut" } else { "" };
+            format!("query {}{again}{cut}", q.transaction_id)
         }
         DnsMessage::Response(r) => {
             let elapsed = r.elapsed.map_or(String::new(), |e| format!(" +{}s", e.as_secs()));
@@ -59,9 +61,39 @@ fn udp_transactions() {
     // Sent again: one transaction, which lasts since it was first seen.
     check(
         &[(i, 1, query(7)), (i, 6, query(7)), (r, 7, response(7)), (r, 8, response(7))],
-        &["query 7", "query 7", "response 7 +6s", "response 7"],
+        &["query 7", "query 7 again", "response 7 +6s", "response 7"],
     );
-    check(&[(i, 1, query(7)), (i, 2, query(7))], &["query 7", "query 7", "unanswered 7 x1"]);
+    check(&[(i, 1, query(7)), (i, 2, query(7))], &["query 7", "query 7 again", "unanswered 7 x1"]);
+    // Once it is answered, or given up, the same query is a new one.
+    check(
+        &[(i, 1, query(7)), (r, 2, response(7)), (i, 3, query(7)), (i, 40, query(7))],
+        &["query 7", "response 7 +1s", "query 7", "unanswered 7 x0", "query 7", "unanswered 7 x0"],
+    );
+    // Many at once, from both sides, under the same ID.
+    check(
+        &[
+            (i, 1, query(1)),
+            (i, 1, query(2)),
+            (r, 1, query(1)),
+            (i, 2, query(1)),
+            (r, 3, response(1)),
+            (i, 4, response(1)),
+        ],
+        &[
+            "query 1",
+            "query 2",
+            "query 1",
+            "query 1 again",
+            "response 1 +2s",
+            "response 1 +3s",
+            "unanswered 2 x0",
+        ],
+    );
+    // A truncated answer is an answer; that over TCP is in a flow of its own.
+    check(
+        &[(i, 1, query(7)), (r, 2, message(7, 0x8380, [1, 0, 0, 0], &[QUESTION]))],
+        &["query 7", "response 7 +1s"],
+    );
     // An answer from the side that asked is none.
     check(&[(i, 1, query(7)), (i, 3, response(7))], &["query 7", "response 7", "unanswered 7 x0"]);
     check(
@@ -87,6 +119,22 @@ fn udp_transactions() {
         ],
         &["query 1", "response 1 +1s"],
     );
+}
+
+/// What `max_pending` does not let wait is not reported, neither as answered.
+#[test]
+fn udp_pending_limit() {
+    let queries = || (1..=3).map(|id| (Initiator, 1, query(id)));
+    for (limit, expected) in [
+        (0, &[][..]),
+        (1, &["unanswered 3 x0"]),
+        (2, &["unanswered 2 x0", "unanswered 3 x0"]),
+        (3, &["unanswered 1 x0", "unanswered 2 x0", "unanswered 3 x0"]),
+    ] {
+        let config = DnsConfig::default().with_max_pending(limit);
+        let found = udp(&mut DnsUdpTransactions::new(config), &queries().collect::<Vec<_>>());
+        assert_eq!(found[3..], *expected);
+    }
 }
 
 #[test]
@@ -148,8 +196,11 @@ fn tcp_framing() {
     let cut = usize::try_from(len).expect("few") + 1;
     let parser = &mut DnsTcpParser::default();
     assert_eq!(tcp(parser, Initiator, &[&both[..cut], &both[cut..]]), expected(1, 1));
+    for id in [2, 1] {
+        assert!((1..500).contains(&parser.buffered_bytes()), "queries that wait");
+        assert_eq!(parser.feed_responder(&framed(&response(id))).len(), 1);
+    }
     assert_eq!(parser.buffered_bytes(), 0);
-    assert_eq!(parser.feed_responder(&framed(&response(2))).len(), 1);
 }
 
 #[test]
@@ -166,8 +217,47 @@ fn tcp_that_loses_its_framing() {
     let stream = [&framed(&query(1))[..], &[0; 6]].concat();
     assert_eq!(tcp(parser, Initiator, &[&stream]).len(), 1);
     assert!(!parser.is_poisoned());
-    assert_eq!(tcp(parser, Initiator, &[&framed(&query(2)), &[0; 6], &[0; 2], &[0; 9]]).len(), 1);
+    assert_eq!(tcp(parser, Initiator, &[&framed(&query(2)), &[0; 6]]).len(), 1);
+    assert!(!parser.is_poisoned());
+    tcp(parser, Initiator, &[&[0; 2], &[0; 9]]);
     assert!(parser.is_poisoned());
+}
+
+/// What waits when a stream stops to make sense will not be answered.
+#[test]
+fn tcp_that_loses_its_framing_tells_what_waits() {
+    let stream = [&framed(&query(1))[..], &[0; 8]].concat();
+    let found = tcp(&mut DnsTcpParser::default(), Initiator, &[&stream]);
+    let found: Vec<_> = found.into_iter().map(|(message, ..)| message).collect();
+    assert_eq!(found, ["query 1", "unanswered 1 x0"]);
+}
+
+/// Messages of no or one byte, a million of them, are given up as any that make no sense.
+#[test]
+fn tcp_of_tiny_messages() {
+    for tiny in [&[0, 0][..], &[0, 1, 0]] {
+        let stream = tiny.repeat(1_000_000);
+        let parser = &mut DnsTcpParser::default();
+        assert_eq!(parser.feed_initiator(&stream), []);
+        assert!(!parser.wants(Initiator));
+        let parser = &mut DnsTcpParser::default();
+        assert_eq!(parser.feed_initiator(&[&framed(&query(1))[..], &stream].concat()).len(), 2);
+        assert!(parser.is_poisoned());
+        assert_eq!(parser.buffered_bytes(), 0);
+    }
+}
+
+/// A message that never ends is kept up to its length.
+#[test]
+fn tcp_of_endless_messages() {
+    let parser = &mut DnsTcpParser::default().with_service(DnsService::Dns);
+    let start = [&[0xFF; 2][..], &message(1, 0x0100, [1, 0, 0, 1], &[QUESTION])].concat();
+    assert_eq!(parser.feed_initiator(&start), []);
+    for _ in 0..65_535 - 33 - 1 {
+        assert_eq!(parser.feed_initiator(&[0]), []);
+        assert!(parser.buffered_bytes() <= 2 * 65_537);
+    }
+    assert_eq!(parser.feed_initiator(&[0]).len(), 1);
 }
 
 #[test]

@@ -29,6 +29,10 @@ pub enum ByClone {}
 #[derive(Debug)]
 pub enum ByClosure {}
 
+/// Marks factories of parsers that give their messages to a handler.
+#[derive(Debug)]
+pub enum ByHandler {}
+
 impl<K, P: SessionParser + Default + Clone> SessionParserFactory<K, ByClone> for P {
     type Parser = P;
 

@@ -72,7 +72,9 @@ pub use self::engine::{
     SessionState,
 };
 pub use self::event::{Origin, SessionEvent};
-pub use self::factory::{ByClone, ByClosure, DatagramParserFactory, SessionParserFactory};
+pub use self::factory::{
+    ByClone, ByClosure, ByHandler, DatagramParserFactory, SessionParserFactory,
+};
 pub use self::parser::{Context, DatagramParser, GapAction, Mark, Parsed, SessionParser};
 pub use self::session::{Moment, Session};
 pub use self::set::{

@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use flow::dns::{DnsMessage, DnsRdata, DnsTcpParser, DnsUdpParser};
+use flow::dns::{
+    DnsHandler, DnsMessage, DnsPendingQuery, DnsQuery, DnsRdata, DnsResponse, DnsTcpParser,
+    DnsUdpObserver, DnsUdpParser, DnsUdpTransactions,
+};
 use flow::extract::{FiveTuple, FiveTupleKey};
 use flow::http::{HttpFactory, HttpHandler, HttpMessage, HttpParser, HttpRequest, HttpResponse};
 use flow::pcap::PcapFlowSource;
@@ -229,5 +232,51 @@ fn tls_names() -> Outcome {
         }
     }
     assert_eq!(names, ["www.example.com", "www.example.com"]);
+    Ok(())
+}
+
+/// What a handler is told, in order.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<DnsMessage>>>);
+
+impl DnsHandler for Told {
+    fn on_query(&self, query: &DnsQuery) {
+        self.0.lock().expect("no panic").push(DnsMessage::Query(query.clone()));
+    }
+
+    fn on_response(&self, response: &DnsResponse) {
+        self.0.lock().expect("no panic").push(DnsMessage::Response(response.clone()));
+    }
+
+    fn on_unanswered(&self, query: &DnsPendingQuery) {
+        self.0.lock().expect("no panic").push(DnsMessage::Unanswered(query.clone()));
+    }
+}
+
+#[test]
+fn dns_observer_tells_what_the_driver_gives() -> Outcome {
+    let path = fixture("dns_udp.pcap");
+    let handler = Told::default();
+    let observer = DnsUdpObserver::with_handler(handler.clone());
+    let mut driver = FlowDatagramDriver::with_parser(FiveTuple::bidirectional(), observer);
+    for view in PcapFlowSource::open(&path)?.views() {
+        driver.track(view?.as_view()).for_each(drop);
+    }
+    driver.finish().for_each(drop);
+
+    let mut expected = Vec::new();
+    let mut collect = |event| {
+        if let SessionEvent::Application { message, .. } = event {
+            expected.push(message);
+        }
+    };
+    let extractor = FiveTuple::bidirectional();
+    let mut driver = FlowDatagramDriver::<_, DnsUdpTransactions>::new(extractor);
+    for view in PcapFlowSource::open(&path)?.views() {
+        driver.track(view?.as_view()).for_each(&mut collect);
+    }
+    driver.finish().for_each(&mut collect);
+    assert!(!expected.is_empty());
+    assert_eq!(*handler.0.lock().expect("no panic"), expected);
     Ok(())
 }

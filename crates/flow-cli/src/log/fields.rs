@@ -480,7 +480,10 @@ pub(super) struct Dns<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     rtt_ms: Option<f64>,
     transport: &'static str,
-    /// Why the sections have less than the message's header says.
+    /// Whether it repeats a query that still waits for its response.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    retransmission: bool,
+    /// What is wrong with the message.
     #[serde(skip_serializing_if = "Option::is_none")]
     malformed: Option<Shown<DnsDefect>>,
     #[serde(skip)]
@@ -491,10 +494,16 @@ pub(super) struct Dns<'a> {
 
 impl<'a> Dns<'a> {
     fn of_query(query: &'a DnsQuery, transport: &'static str) -> Self {
-        let DnsQuery { transaction_id, flags, opcode, malformed, .. } = *query;
+        let DnsQuery { transaction_id, flags, opcode, malformed, retransmission, .. } = *query;
         let sections = [&query.answers, &query.authorities, &query.additionals];
         let fields = Self::new(&query.questions, sections, flags, flags.rcode(), transport);
-        Self { id: transaction_id, opcode: opcode.0, malformed: malformed.map(Shown), ..fields }
+        Self {
+            id: transaction_id,
+            opcode: opcode.0,
+            malformed: malformed.map(Shown),
+            retransmission,
+            ..fields
+        }
     }
 
     fn of_response(response: &'a DnsResponse, transport: &'static str) -> Self {
@@ -535,6 +544,7 @@ impl<'a> Dns<'a> {
             additionals,
             rtt_ms: None,
             transport,
+            retransmission: false,
             malformed: None,
             is_response: false,
             elapsed: None,

@@ -226,7 +226,9 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
         let mut pending = Some(at);
         let out = &mut self.datagram_out;
         let cx = Context::new(packet.ts, packet.number, side, at, len, &mut pending, out);
-        parser.datagram(side, packet.payload, &mut cx.with_notes(notes));
+        // What is wrong with a datagram of which only a part was captured is nobody's fault.
+        let mut cx = if packet.is_whole() { cx.with_notes(notes) } else { cx };
+        parser.datagram(side, packet.payload, &mut cx);
         let poisoned = parser.is_poisoned();
         let poison =
             parse_error(poisoned.then(|| (side, parser.poison_reason().unwrap_or("poisoned"))));
