@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, reason = "criterion's macros make functions without documentation")]
 
+mod dns;
 mod extract;
 mod floods;
 mod streams;
@@ -18,7 +19,7 @@ criterion_group! {
         .sample_size(20)
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2));
-    targets = extract::extract, table::track, table::new_flow, table::sweep,
+    targets = dns::decode, extract::extract, table::track, table::new_flow, table::sweep,
         streams::reassemble, floods::floods, streams::session
 }
 criterion_main!(benches);

@@ -8,12 +8,18 @@ use flow_core::{
 };
 use flow_reassembly::{LastWord, Segment, StreamReassembler, StreamSink};
 
-use super::{DatagramSession, PoisonPolicy, SessionState, Sink, Slot};
+use super::{DatagramSession, PoisonPolicy, Queued, SessionState, Sink, Slot};
 use crate::notes::Notes;
 use crate::session::{Moment, Session, count_streams, moment_of, parse_error};
 use crate::{
     Context, DatagramParser, Mark, Origin, Parsed, ParserSet, SessionEvent, SessionParser,
 };
+
+/// Records that wait to be boxed; others are at once.
+///
+/// Rationale: they stay allocated, at a kilobyte each, and only a sweep that ends many flows has
+/// more than one.
+const MAX_RECORDS: usize = 8_192;
 
 /// Reads no stream.
 struct Nobody;
@@ -36,7 +42,7 @@ impl<K: Clone, T: ParserSet, S> FlowSink<K, SessionState<T, S>> for Sink<K, T> {
     fn started(&mut self, flow: &mut Flow<K, SessionState<T, S>>, _side: FlowSide) {
         if T::covers(flow.l4()) {
             let (key, ts) = (flow.key().clone(), flow.started());
-            self.events.push(SessionEvent::Started { key, ts });
+            self.push(SessionEvent::Started { key, ts });
         } else {
             flow.user.slot = Slot::Done;
             flow.user.closed = true;
@@ -91,7 +97,7 @@ impl<K: Clone, T: ParserSet, S> FlowSink<K, SessionState<T, S>> for Sink<K, T> {
         let over = flow.as_ref().is_some_and(|flow| flow.user.closed);
         if self.emit_anomalies && !over {
             let key = flow.map(|flow| flow.key().clone());
-            self.events.push(SessionEvent::Anomaly { key, kind, ts });
+            self.push(SessionEvent::Anomaly { key, kind, ts });
         }
     }
 
@@ -216,11 +222,11 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
     ) -> Option<EndReason> {
         if let Slot::Idle = flow.user.slot {
             let (parser, notes) = ((self.new_datagram)(flow.key())?, Notes::default());
-            flow.user.slot = Slot::Datagram(Box::new(DatagramSession { parser, notes }));
+            flow.user.slot = Slot::Datagram(DatagramSession { parser, notes });
         }
         let moment = moment_of(packet);
         let Slot::Datagram(session) = &mut flow.user.slot else { return None };
-        let DatagramSession { parser, notes } = &mut **session;
+        let DatagramSession { parser, notes } = session;
         let at = Mark { offset: 0, packet: packet.number };
         let (side, len) = (packet.side, packet.payload.len());
         let mut pending = Some(at);
@@ -254,7 +260,7 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
         self.report(flow, None, moment.ts);
         if self.emit_anomalies {
             let (key, ts) = (Some(flow.key().clone()), moment.ts);
-            self.events.push(SessionEvent::Anomaly { key, kind, ts });
+            self.push(SessionEvent::Anomaly { key, kind, ts });
         }
         if let Slot::Stream(session) = &mut flow.user.slot {
             if reason == EndReason::ParseError {
@@ -389,30 +395,71 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
             }
             if self.emit_anomalies {
                 let key = Some(flow.key().clone());
-                self.events.push(SessionEvent::Anomaly { key, kind, ts });
+                self.push(SessionEvent::Anomaly { key, kind, ts });
             }
         }
     }
 
     fn push_closed<S>(&mut self, flow: &mut Flow<K, SessionState<T, S>>, reason: EndReason) {
-        if !std::mem::replace(&mut flow.user.closed, true) {
-            let (key, stats) = (flow.key().clone(), Box::new(flow.stats()));
-            self.events.push(SessionEvent::Closed { key, reason, stats });
+        if std::mem::replace(&mut flow.user.closed, true) {
+            return;
         }
+        let (key, stats) = (flow.key().clone(), flow.stats());
+        if self.records.len() < MAX_RECORDS {
+            self.records.push(stats);
+            self.events.push(Queued::Closed { key, reason });
+        } else {
+            self.push(SessionEvent::Closed { key, reason, stats: Box::new(stats) });
+        }
+    }
+
+    fn push(&mut self, event: SessionEvent<K, T::Message>) {
+        self.events.push(Queued::Event(event));
     }
 
     /// Turns what the parsers put out into events.
     fn flush<S>(&mut self, flow: &Flow<K, SessionState<T, S>>, moment: Moment) {
-        if self.stream_out.is_empty() && self.datagram_out.is_empty() {
-            return;
+        let Self { stream_out, datagram_out, events, .. } = self;
+        for parsed in stream_out.drain(..) {
+            events.push(application(flow, moment, parsed, T::stream_message));
         }
-        let (key, id, Moment { ts, packet }) = (flow.key(), flow.id(), moment);
-        let streams = self.stream_out.drain(..).map(|p| p.map(T::stream_message));
-        let datagrams = self.datagram_out.drain(..).map(|p| p.map(T::datagram_message));
-        self.events.extend(streams.chain(datagrams).map(|parsed| {
-            let Parsed { side, message, first_packet, range } = parsed;
-            let origin = Origin { flow: id, first_packet, packet, range };
-            SessionEvent::Application { key: key.clone(), side, message, ts, origin }
-        }));
+        for parsed in datagram_out.drain(..) {
+            events.push(application(flow, moment, parsed, T::datagram_message));
+        }
     }
+
+    /// Drops what was not read.
+    pub(super) fn forget_events(&mut self) {
+        self.events.clear();
+        self.records.clear();
+    }
+
+    /// Gives out all events.
+    ///
+    /// PERF: a record is boxed when its event is handed out and not before, so that the thousands
+    /// of flows that a sweep ends take the same box one after the other, and not fresh memory
+    /// each. It takes a fifth off `whole_capture --max-flows 4000000 all dns.pcap`.
+    pub(super) fn hand_out(&mut self) -> impl Iterator<Item = SessionEvent<K, T::Message>> + '_ {
+        let mut records = self.records.drain(..);
+        self.events.drain(..).filter_map(move |queued| match queued {
+            Queued::Event(event) => Some(event),
+            Queued::Closed { key, reason } => {
+                let stats = Box::new(records.next()?);
+                Some(SessionEvent::Closed { key, reason, stats })
+            }
+        })
+    }
+}
+
+#[inline]
+fn application<K: Clone, S, M, N>(
+    flow: &Flow<K, S>,
+    Moment { ts, packet }: Moment,
+    parsed: Parsed<M>,
+    wrap: fn(M) -> N,
+) -> Queued<K, N> {
+    let Parsed { side, message, first_packet, range } = parsed;
+    let origin = Origin { flow: flow.id(), first_packet, packet, range };
+    let (key, message) = (flow.key().clone(), wrap(message));
+    Queued::Event(SessionEvent::Application { key, side, message, ts, origin })
 }
