@@ -57,9 +57,11 @@
 
 #![warn(clippy::indexing_slicing)]
 
+mod addresses;
 mod config;
 mod correlator;
 mod detect;
+mod edns;
 mod handler;
 mod loc;
 mod message;

@@ -3,13 +3,15 @@
 //! Most types are a few fields in a row, so a table of fields says all of their format.
 
 use std::fmt::{self, Write};
+use std::net::Ipv4Addr;
 
 use flow_core::Timestamp;
 
+use crate::addresses::bits;
 use crate::message::DnsRcode;
 use crate::name::{DnsName, Octets, decimal_escape};
 use crate::registry::{rr, type_name};
-use crate::{loc, svcb};
+use crate::{addresses, edns, loc, svcb};
 
 /// A part of a record's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +24,8 @@ enum Field {
     Type,
     /// An rcode, by its name.
     Rcode,
+    /// How to reach the target of a DSYNC record, by its name (RFC 9859 2.3).
+    Scheme,
     /// Seconds since the epoch as `YYYYMMDDHHmmSS` (RFC 4034 3.2).
     Time,
     Name,
@@ -39,8 +43,15 @@ enum Field {
     Hash,
     /// A bitmap of types to the end (RFC 4034 4.1.2).
     Types,
+    /// A bitmap of the first types to the end (RFC 2535 5.2).
+    OldTypes,
     /// To the end.
     Hex,
+    /// The same behind `0x` (RFC 1706 7).
+    Nsap,
+    /// 64 bits in groups of 16 (RFC 6742 2.1.2).
+    Groups,
+    Ipv4,
     /// To the end.
     Base64,
     /// A length of 16 bits, and so many bytes in base 64 (TSIG, TKEY).
@@ -51,6 +62,18 @@ enum Field {
     SvcParams,
     /// A location (RFC 1876), which is all of the data.
     Location,
+    /// All of WKS.
+    Services,
+    /// Address prefixes to the end.
+    Prefixes,
+    /// Where an IPSECKEY is used.
+    Gateway,
+    /// All of AMTRELAY.
+    AmtRelay,
+    /// All of HIP.
+    HostIdentity,
+    /// Options of EDNS to the end.
+    Options,
 }
 
 const fn layout(rtype: u16) -> &'static [Field] {
@@ -60,31 +83,42 @@ const fn layout(rtype: u16) -> &'static [Field] {
         14 | 17 | 58 => &[Name, Name],
         18 | 21 | 36 | 107 => &[U16, Name],
         26 => &[U16, Name, Name],
+        11 => &[Services],
         13 => &[Text, Text],
         19 => &[Text],
         27 => &[Text, Text, Text],
         20 | 56 | rr::SPF | 258 | 261 | 262 => &[Texts],
+        22 => &[Nsap],
         24 | 46 => &[Type, U8, U8, U32, Time, Time, U16, Name, Base64],
         25 | 48 | 57 | 60 => &[U16, U8, U8, Base64],
         rr::LOC => &[Location],
+        30 => &[Name, OldTypes],
         35 => &[U16, U16, Text, Text, Text, Name],
         37 => &[U16, U16, U8, Base64],
+        rr::OPT => &[Options],
+        42 => &[Prefixes],
         43 | 59 | 32768 | 32769 => &[U16, U8, U8, Hex],
         44 => &[U8, U8, Hex],
+        45 => &[Gateway, Base64],
         47 => &[Name, Types],
-        49 | 61 => &[Base64],
+        49 | 61 | 67 | 68 => &[Base64],
         50 => &[U8, U8, U16, Salt, Hash, Types],
         51 => &[U8, U8, U16, Salt],
         52 | 53 => &[U8, U8, U8, Hex],
+        55 => &[HostIdentity],
         62 => &[U32, U16, Types],
         63 => &[U32, U8, U8, Hex],
         rr::SVCB | rr::HTTPS => &[U16, Name, SvcParams],
+        66 => &[Type, Scheme, U16, Name],
+        104 | 106 => &[U16, Groups],
+        105 => &[U16, Ipv4],
         108 => &[Eui(6)],
         109 => &[Eui(8)],
         249 => &[Name, Time, Time, U16, Rcode, Sized, Sized],
         250 => &[Name, U48, U16, Sized, U16, Rcode, Sized],
         256 => &[U16, U16, Quoted],
         257 => &[U8, Tag, Quoted],
+        260 => &[AmtRelay],
         _ => &[],
     }
 }
@@ -126,7 +160,7 @@ pub(crate) fn expand(
     for field in layout {
         let octet = || message.octets.get(at).map(|&octet| usize::from(octet));
         let len = match field {
-            Field::U8 => 1,
+            Field::U8 | Field::Scheme => 1,
             Field::U16 | Field::Type | Field::Rcode => 2,
             Field::U32 | Field::Time => 4,
             Field::U48 => 6,
@@ -218,13 +252,14 @@ impl<'a> Bytes<'a> {
     }
 
     /// A name without compression.
-    fn name(&mut self) -> Option<DnsName> {
+    pub(crate) fn name(&mut self) -> Option<DnsName> {
         let mut end = 0;
         while let Some(&octet @ 1..=63) = self.0.get(end) {
             end += 1 + usize::from(octet);
         }
         (self.0.get(end) == Some(&0)).then_some(())?;
-        let (name, end) = DnsName::read(&Octets::new(self.0), 0).ok()?;
+        let mut name = DnsName::UNREADABLE;
+        let end = name.read(&Octets::new(self.0), 0).ok()?;
         self.take(end)?;
         Some(name)
     }
@@ -238,6 +273,10 @@ fn write_field(out: &mut String, field: Field, bytes: &mut Bytes<'_>) -> Option<
         Field::U48 => write!(out, "{}", bytes.number(6)?),
         Field::Type => write!(out, "{}", type_name(bytes.u16()?)),
         Field::Rcode => write!(out, "{}", DnsRcode(bytes.u16()?)),
+        Field::Scheme => match bytes.number(1)? {
+            1 => out.write_str("NOTIFY"),
+            scheme => write!(out, "{scheme}"),
+        },
         Field::Time => write_time(out, u32::try_from(bytes.number(4)?).ok()?),
         Field::Name => write!(out, "{}", bytes.name()?),
         Field::Text => write_quoted(out, bytes.prefixed(1)?),
@@ -250,7 +289,14 @@ fn write_field(out: &mut String, field: Field, bytes: &mut Bytes<'_>) -> Option<
         },
         Field::Hash => write_base32(out, bytes.prefixed(1)?),
         Field::Types => write_types(out, bytes)?,
+        Field::OldTypes => write_bitmap(out, 0, bytes.rest())?,
         Field::Hex => write_hex(out, bytes.rest()),
+        Field::Nsap => out.write_str("0x").and_then(|()| write_hex(out, bytes.rest())),
+        Field::Groups => {
+            let [a, b, c, d] = [bytes.u16()?, bytes.u16()?, bytes.u16()?, bytes.u16()?];
+            write!(out, "{a:04x}:{b:04x}:{c:04x}:{d:04x}")
+        }
+        Field::Ipv4 => write!(out, "{}", Ipv4Addr::from(*bytes.take(4)?.first_chunk::<4>()?)),
         Field::Base64 => write_base64(out, bytes.rest()),
         Field::Sized => {
             let sized = bytes.prefixed(2)?;
@@ -260,6 +306,12 @@ fn write_field(out: &mut String, field: Field, bytes: &mut Bytes<'_>) -> Option<
         Field::Eui(len) => write_eui(out, bytes.take(usize::from(len))?),
         Field::SvcParams => svcb::write_params(out, bytes)?,
         Field::Location => loc::write_location(out, bytes)?,
+        Field::Services => addresses::write_services(out, bytes)?,
+        Field::Prefixes => addresses::write_prefixes(out, bytes)?,
+        Field::Gateway => addresses::write_gateway(out, bytes)?,
+        Field::AmtRelay => addresses::write_amt_relay(out, bytes)?,
+        Field::HostIdentity => addresses::write_host_identity(out, bytes)?,
+        Field::Options => edns::write_options(out, bytes)?,
     }
     .ok()
 }
@@ -284,12 +336,16 @@ fn write_types(out: &mut String, bytes: &mut Bytes<'_>) -> Option<fmt::Result> {
         if bitmap.len() > 32 {
             return None;
         }
-        let bits = bitmap.iter().flat_map(|octet| (0..8).map(move |bit| octet << bit & 0x80 != 0));
-        for (low, _) in (0_u64..).zip(bits).filter(|&(_, set)| set) {
-            let separator = if out.is_empty() || out.ends_with(' ') { "" } else { " " };
-            let rtype = u16::try_from(window << 8 | low).ok()?;
-            write!(out, "{separator}{}", type_name(rtype)).ok()?;
-        }
+        write_bitmap(out, window, bitmap)?.ok()?;
+    }
+    Some(Ok(()))
+}
+
+fn write_bitmap(out: &mut String, window: u64, bitmap: &[u8]) -> Option<fmt::Result> {
+    for low in bits(bitmap) {
+        let separator = if out.is_empty() || out.ends_with(' ') { "" } else { " " };
+        let rtype = u16::try_from(window << 8 | low).ok()?;
+        write!(out, "{separator}{}", type_name(rtype)).ok()?;
     }
     Some(Ok(()))
 }
@@ -308,7 +364,7 @@ fn write_eui(out: &mut String, bytes: &[u8]) -> fmt::Result {
     Ok(())
 }
 
-fn write_hex(out: &mut impl Write, bytes: &[u8]) -> fmt::Result {
+pub(crate) fn write_hex(out: &mut impl Write, bytes: &[u8]) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(out, "{byte:02X}"))
 }
 

@@ -12,7 +12,8 @@ const CHAOS: u16 = 3;
 /// What a record says.
 ///
 /// `Display` is the presentation format, that of zone files, with names without the final dot;
-/// what has none is written as RFC 3597 5 says, `\# 4 C0000201`, and no data as nothing.
+/// what has none is written as RFC 3597 5 says, `\# 4 C0000201`, and no data as nothing. The
+/// options of an OPT record, for which there is no format, are `COOKIE=0102030405060708 PADDING=12`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[allow(clippy::upper_case_acronyms, reason = "the mnemonics of the types")]
@@ -67,9 +68,11 @@ impl DnsRdata {
     ) -> Self {
         let reader = Rdata { message, start, bytes: rdata };
         reader.known(rtype, rclass).unwrap_or_else(|| {
-            let expanded = presentation::expand(message, start, rdata, rtype);
-            let bytes = expanded.as_deref().unwrap_or(rdata);
-            Self::Other(DnsOpaque { rtype, bytes: SmallBytes::new(bytes) })
+            let bytes = match presentation::expand(message, start, rdata, rtype) {
+                Some(expanded) => SmallBytes::new(&expanded),
+                None => SmallBytes::first_of(message.from(start), rdata.len()),
+            };
+            Self::Other(DnsOpaque { rtype, bytes })
         })
     }
 
@@ -138,13 +141,15 @@ impl Rdata<'_> {
 
     /// The name at `at` of the data, which ends with it.
     fn last_name(&self, at: usize) -> Option<DnsName> {
-        let (name, end) = DnsName::read(self.message, self.start + at).ok()?;
+        let mut name = DnsName::UNREADABLE;
+        let end = name.read(self.message, self.start + at).ok()?;
         (end == self.start + self.bytes.len()).then_some(name)
     }
 
     fn soa(&self) -> Option<DnsSoa> {
-        let (mname, end) = DnsName::read(self.message, self.start).ok()?;
-        let (rname, end) = DnsName::read(self.message, end).ok()?;
+        let (mut mname, mut rname) = (DnsName::UNREADABLE, DnsName::UNREADABLE);
+        let end = mname.read(self.message, self.start).ok()?;
+        let end = rname.read(self.message, end).ok()?;
         let numbers = self.bytes.get(end.checked_sub(self.start)?..)?;
         let (words, []) = numbers.as_chunks::<4>() else { return None };
         let &[serial, refresh, retry, expire, minimum] = words else { return None };

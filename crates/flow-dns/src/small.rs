@@ -7,7 +7,7 @@ use std::hash::{Hash, Hasher};
 /// each of them.
 #[derive(Clone)]
 pub(crate) enum SmallBytes<const N: usize> {
-    /// Invariant: the length is at most `N`.
+    /// Invariant: the length is at most `N`. What is behind it has no meaning.
     Inline(u8, [u8; N]),
     Heap(Box<[u8]>),
 }
@@ -23,6 +23,17 @@ impl<const N: usize> SmallBytes<N> {
                 Self::Inline(len, inline)
             }
             _ => Self::Heap(bytes.into()),
+        }
+    }
+
+    /// The first `len` of `bytes`, as many as there are.
+    ///
+    /// PERF: copying the whole array is a few instructions, copying some bytes is a call.
+    #[inline]
+    pub(crate) fn first_of(bytes: &[u8], len: usize) -> Self {
+        match (bytes.first_chunk(), u8::try_from(len)) {
+            (Some(whole), Ok(short)) if len <= N => Self::Inline(short, *whole),
+            _ => Self::new(bytes.get(..len).unwrap_or(bytes)),
         }
     }
 
@@ -105,6 +116,8 @@ mod tests {
             let small = SmallBytes::<8>::new(expected);
             assert_eq!(small.as_slice(), expected);
             assert_eq!(matches!(small, SmallBytes::Inline(..)), len <= 8);
+            assert_eq!(SmallBytes::<8>::first_of(&bytes, len), small);
+            assert_eq!(SmallBytes::<8>::first_of(expected, len), small);
             for piece in 1..=len.max(1) {
                 let mut builder = Builder::<8>::new();
                 expected.chunks(piece).for_each(|chunk| builder.push(chunk));

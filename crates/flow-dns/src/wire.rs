@@ -1,3 +1,5 @@
+use std::net::Ipv4Addr;
+
 use flow_core::Timestamp;
 
 use crate::message::{
@@ -48,10 +50,10 @@ impl DnsMessage {
         let message = Octets::new(bytes);
         let mut walk = Walk { message, at: HEADER, defect: None, is_lost: false };
         let [questions, answers, authorities, additionals] = counts;
-        let questions = walk.section(questions, 5, Walk::question);
-        let answers = walk.section(answers, 11, Walk::record);
-        let authorities = walk.section(authorities, 11, Walk::record);
-        let additionals = walk.section(additionals, 11, Walk::record);
+        let questions = walk.section(questions);
+        let answers = walk.section(answers);
+        let authorities = walk.section(authorities);
+        let additionals = walk.section(additionals);
         let (transaction_id, opcode, malformed) = (id, flags.opcode(), walk.finish());
         Some(if flags.is_response() {
             Self::Response(DnsResponse {
@@ -103,30 +105,31 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// Reads `count` entries of `least` octets at least.
-    fn section<T>(
-        &mut self,
-        count: u16,
-        least: usize,
-        entry: impl Fn(&mut Self) -> Result<T, DnsDefect>,
-    ) -> Vec<T> {
+    fn section<T: Entry>(&mut self, count: u16) -> Vec<T> {
         let count = if self.is_lost { 0 } else { usize::from(count) };
-        let room = self.message.from(self.at).len() / least;
+        let room = self.message.from(self.at).len() / T::LEAST;
         let mut entries = Vec::with_capacity(count.min(room).min(SECTION_ROOM));
         for _ in 0..count {
-            let begin = self.at;
-            match entry(self) {
-                Ok(entry) => entries.push(entry),
-                Err(defect) => {
-                    let is_over = begin == self.message.octets.len();
-                    let defect = if is_over { DnsDefect::BadCounts } else { defect };
-                    self.defect = self.defect.or(Some(defect));
-                    self.is_lost = true;
-                    break;
-                }
+            if let Err(defect) = self.entry(&mut entries) {
+                self.note(defect);
+                self.is_lost = true;
+                break;
             }
         }
         entries
+    }
+
+    #[inline]
+    fn entry<T: Entry>(&mut self, entries: &mut Vec<T>) -> Result<(), DnsDefect> {
+        if self.at == self.message.octets.len() {
+            return Err(DnsDefect::BadCounts);
+        }
+        entries.push(T::BLANK);
+        let read = entries.last_mut().map_or(Ok(()), |entry| entry.read(self));
+        if read.is_err() {
+            entries.pop();
+        }
+        read
     }
 
     /// What is wrong, now that all was read.
@@ -135,54 +138,85 @@ impl<'a> Walk<'a> {
         self.defect.or(trails.then_some(DnsDefect::TrailingBytes))
     }
 
-    #[inline]
-    fn question(&mut self) -> Result<DnsQuestion, DnsDefect> {
-        let name = self.name()?;
-        let [a, b, c, d] = *self.take()?;
-        Ok(DnsQuestion {
-            name,
-            qtype: u16::from_be_bytes([a, b]),
-            qclass: u16::from_be_bytes([c, d]),
-        })
+    fn note(&mut self, defect: DnsDefect) {
+        self.defect = self.defect.or(Some(defect));
     }
 
+    /// Reads a name, or passes over what is none if it is known at least where it ends.
     #[inline]
-    fn record(&mut self) -> Result<DnsRecord, DnsDefect> {
-        let name = self.name()?;
-        let [a, b, c, d, e, f, g, h, i, j] = *self.take()?;
-        let (rtype, rclass) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
-        let start = self.at;
-        let end = start + usize::from(u16::from_be_bytes([i, j]));
-        let rdata = self.message.octets.get(start..end).ok_or(DnsDefect::CutShort)?;
-        self.at = end;
-        let data = DnsRdata::read(&self.message, start, rdata, rtype, rclass);
-        let raw = (!data.holds(rdata)).then(|| SmallBytes::new(rdata));
-        let ttl = u32::from_be_bytes([e, f, g, h]);
-        Ok(DnsRecord { name, rtype, rclass, ttl, data, raw })
-    }
-
-    /// A name, or what stands for one if it is known at least where it ends.
-    #[inline]
-    fn name(&mut self) -> Result<DnsName, DnsDefect> {
-        match DnsName::read(&self.message, self.at) {
-            Ok((name, end)) => {
-                self.at = end;
-                Ok(name)
-            }
-            Err(defect) => self.pass_over_name(defect),
-        }
+    fn name(&mut self, name: &mut DnsName) -> Result<(), DnsDefect> {
+        self.at = match name.read(&self.message, self.at) {
+            Ok(end) => end,
+            Err(defect) => self.pass_over_name(defect)?,
+        };
+        Ok(())
     }
 
     #[cold]
-    fn pass_over_name(&mut self, defect: DnsDefect) -> Result<DnsName, DnsDefect> {
-        self.at = self.message.end_of_name(self.at).ok_or(defect)?;
-        self.defect = self.defect.or(Some(defect));
-        Ok(DnsName::unreadable())
+    fn pass_over_name(&mut self, defect: DnsDefect) -> Result<usize, DnsDefect> {
+        let end = self.message.end_of_name(self.at).ok_or(defect)?;
+        self.note(defect);
+        Ok(end)
     }
 
     fn take<const N: usize>(&mut self) -> Result<&'a [u8; N], DnsDefect> {
         let bytes = self.message.from(self.at).first_chunk::<N>().ok_or(DnsDefect::CutShort)?;
         self.at += N;
         Ok(bytes)
+    }
+}
+
+/// What sections are made of.
+///
+/// PERF: entries are read where they stand in their section, as moving what was just written
+/// stalls.
+trait Entry {
+    /// Octets that it has at least.
+    const LEAST: usize;
+    /// One to be read.
+    const BLANK: Self;
+
+    fn read(&mut self, walk: &mut Walk<'_>) -> Result<(), DnsDefect>;
+}
+
+impl Entry for DnsQuestion {
+    const LEAST: usize = 5;
+    const BLANK: Self = Self { name: DnsName::UNREADABLE, qtype: 0, qclass: 0 };
+
+    #[inline]
+    fn read(&mut self, walk: &mut Walk<'_>) -> Result<(), DnsDefect> {
+        walk.name(&mut self.name)?;
+        let [a, b, c, d] = *walk.take()?;
+        (self.qtype, self.qclass) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+        Ok(())
+    }
+}
+
+impl Entry for DnsRecord {
+    const LEAST: usize = 11;
+    const BLANK: Self = Self {
+        name: DnsName::UNREADABLE,
+        rtype: 0,
+        rclass: 0,
+        ttl: 0,
+        data: DnsRdata::A(Ipv4Addr::UNSPECIFIED),
+        raw: None,
+    };
+
+    #[inline]
+    fn read(&mut self, walk: &mut Walk<'_>) -> Result<(), DnsDefect> {
+        walk.name(&mut self.name)?;
+        let [a, b, c, d, e, f, g, h, i, j] = *walk.take()?;
+        (self.rtype, self.rclass) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+        self.ttl = u32::from_be_bytes([e, f, g, h]);
+        let length = usize::from(u16::from_be_bytes([i, j]));
+        let (start, rest) = (walk.at, walk.message.from(walk.at));
+        let rdata = rest.get(..length).ok_or(DnsDefect::CutShort)?;
+        walk.at += length;
+        self.data = DnsRdata::read(&walk.message, start, rdata, self.rtype, self.rclass);
+        if !self.data.holds(rdata) {
+            self.raw = Some(SmallBytes::first_of(rest, length));
+        }
+        Ok(())
     }
 }
