@@ -112,6 +112,7 @@ impl DnsName {
         (1..=31).contains(&first).then_some(())?;
         loop {
             match *window.get(len)? {
+                _ if len > INLINE => return None,
                 0 => break,
                 label @ 1..=31 => {
                     len += 1 + usize::from(label);
@@ -120,7 +121,7 @@ impl DnsName {
                 _ => return None,
             }
         }
-        let len = u8::try_from(len).ok().filter(|&len| usize::from(len) <= INLINE)?;
+        let len = u8::try_from(len).ok()?;
         // Both loops go over the whole array, so that they are a few vector instructions.
         let mut odd = 0;
         for (octet, at) in text.iter().zip(0_u8..) {

@@ -195,6 +195,10 @@ fn largest_messages() {
     assert_eq!((readable, r.malformed), (1 + 262_144 / (127 * 2), Some(DnsDefect::BadName)));
     let r = largest(&chain(127), &entry);
     assert!(r.answers[1..].iter().all(|record| !record.name.is_readable()));
+    // A run of labels that is no name, to which all names point.
+    let labels = [&smallest[..9], &[0x80, 1], &b"\x01a".repeat(0x4000), b"\0"].concat();
+    let r = largest(&labels, &[b"\xC0\x17", &smallest[1..]].concat());
+    assert!(r.answers[1..].iter().all(|record| !record.name.is_readable()));
     // What zones really have is far from that.
     let entry = [b"\x04host\xC0\x17", &smallest[1..]].concat();
     let zone = b"\x0aabcdefghij\x0aabcdefghij\x0aabcdefghij\x03net\0";
