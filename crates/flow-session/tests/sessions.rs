@@ -9,6 +9,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use flow_core::{
     EndReason, Extracted, FlowExtractor, FlowSide, FlowTrackerConfig, Gap, OverflowPolicy,
@@ -497,6 +498,27 @@ impl DatagramParser for Echo {
     fn parse(&mut self, payload: &[u8], _side: FlowSide) -> Vec<Vec<u8>> {
         vec![payload.to_vec()]
     }
+}
+
+/// However many flows end at once, each has its own record.
+#[test]
+fn many_flows_end_at_once() {
+    let script: String = (0..10_000_u32).fold(String::new(), |mut script, flow| {
+        (0..=flow % 3).for_each(|_| writeln!(script, "> - flow={flow} udp hi").unwrap());
+        script
+    });
+    let mut config = FlowTrackerConfig::default();
+    config.idle_timeout_udp = Duration::from_secs(3_600);
+    let mut driver = FlowDatagramDriver::<_, Echo>::new(Wire).with_config(config);
+    for frame in frames(&script, [0, 0]) {
+        driver.track(frame.view()).for_each(drop);
+    }
+    let closed = driver.finish().filter_map(|event| match event {
+        SessionEvent::Closed { key, stats, .. } => Some((key, stats.packets_initiator)),
+        _ => None,
+    });
+    assert!(closed.eq((0..10_000).map(|flow| (flow, u64::from(flow % 3 + 1)))));
+    assert_eq!(driver.finish().count(), 0);
 }
 
 /// Counts how often frames are decoded, and how often checksums are verified.
