@@ -28,9 +28,11 @@ pub(crate) struct Transactions {
 /// Each query with the side that sent it.
 #[derive(Clone, Debug)]
 enum Waiting {
-    Few([Option<Box<(FlowSide, DnsPendingQuery)>>; FEW]),
+    Few(Few),
     Many(Box<Correlator<FlowSide>>),
 }
+
+type Few = [Option<Box<(FlowSide, DnsPendingQuery)>>; FEW];
 
 impl Waiting {
     const NONE: Self = Self::Few([const { None }; FEW]);
@@ -93,7 +95,7 @@ impl Transactions {
     /// Takes out all queries.
     pub(crate) fn drain(&mut self) -> Vec<DnsPendingQuery> {
         match std::mem::replace(&mut self.waiting, Waiting::NONE) {
-            Waiting::Few(few) => few.into_iter().flatten().map(|it| it.1).collect(),
+            Waiting::Few(few) => oldest_first(few).map(|it| it.1).collect(),
             Waiting::Many(mut many) => many.drain().map(|(_, query)| query).collect(),
         }
     }
@@ -127,8 +129,7 @@ impl Transactions {
             *slot = Some(Box::new((side, DnsPendingQuery::of(query))));
         } else {
             let mut many = Box::new(Correlator::new(config));
-            for it in few.iter_mut().filter_map(Option::take) {
-                let (side, query) = *it;
+            for (side, query) in oldest_first(std::mem::take(few)) {
                 many.record(side, query);
             }
             many.record_query(side, query);
@@ -143,6 +144,11 @@ impl Transactions {
             self.waiting = Waiting::NONE;
         }
     }
+}
+
+fn oldest_first(mut few: Few) -> impl Iterator<Item = (FlowSide, DnsPendingQuery)> {
+    few.sort_by_key(|slot| slot.as_ref().map(|it| it.1.timestamp));
+    few.into_iter().flatten().map(|it| *it)
 }
 
 /// DSO messages under ID 0 are unidirectional (RFC 8490 5.4).

@@ -42,7 +42,8 @@ impl DatagramParser for DnsUdpParser {
 /// waits on as the same. What has waited for longer than [`DnsConfig::query_timeout`] is reported
 /// as [`DnsMessage::Unanswered`] with the flow's next message, or when the flow ends.
 ///
-/// A flow that has several datagrams but no DNS is not wanted any more.
+/// A flow that has several datagrams but no DNS is not wanted any more. Once there was a message,
+/// others need not look like one in every respect, as if the flow's port were known.
 #[derive(Clone, Debug)]
 pub struct DnsUdpTransactions {
     service: DnsService,

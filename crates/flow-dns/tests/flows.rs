@@ -89,6 +89,29 @@ fn udp_transactions() {
             "unanswered 2 x0",
         ],
     );
+    // The oldest is given up first, also where it waits beside one that took the place of another.
+    check(
+        &[
+            (i, 1, query(1)),
+            (i, 2, query(2)),
+            (r, 3, response(1)),
+            (i, 20, query(3)),
+            (i, 21, query(4)),
+            (i, 33, query(5)),
+        ],
+        &[
+            "query 1",
+            "query 2",
+            "response 1 +2s",
+            "query 3",
+            "query 4",
+            "unanswered 2 x0",
+            "query 5",
+            "unanswered 3 x0",
+            "unanswered 4 x0",
+            "unanswered 5 x0",
+        ],
+    );
     // A truncated answer is an answer; that over TCP is in a flow of its own.
     check(
         &[(i, 1, query(7)), (r, 2, message(7, 0x8380, [1, 0, 0, 0], &[QUESTION]))],
