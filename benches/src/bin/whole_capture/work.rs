@@ -342,8 +342,10 @@ pub(crate) fn http(config: FlowTrackerConfig) -> impl Work {
 
 /// HTTP, TLS and DNS on any port, over TCP and UDP.
 pub(crate) fn all(config: FlowTrackerConfig) -> impl Work {
-    type Driver = FlowProtocolDriver<FiveTuple, L7Parser, L7DatagramParser>;
-    let driver = Driver::new(FiveTuple::bidirectional())
+    // All flows share the configuration of these.
+    let (stream, datagram) = <(L7Parser, L7DatagramParser)>::default();
+    let extractor = FiveTuple::bidirectional();
+    let driver = FlowProtocolDriver::with_parsers(extractor, stream, datagram)
         .with_config(config)
         .with_poison_policy(PoisonPolicy::EndSession);
     Drive::new(driver, Messages::default(), |found: &mut Messages, message| match message {
