@@ -11,7 +11,10 @@ use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use flow::dns::DnsMessage;
+use flow::dns::{
+    DnsHandler, DnsMessage, DnsPendingQuery, DnsQuery, DnsResponse, DnsUdpObserver,
+    DnsUdpTransactions,
+};
 use flow::extract::FiveTupleKey;
 use flow::http::{HttpFactory, HttpHandler, HttpMessage, HttpParser, HttpRequest, HttpResponse};
 use flow::l7::{L7Message, L7Parser};
@@ -20,8 +23,9 @@ use flow::tls::{
     TlsNewSessionTicket, TlsParser, TlsServerHello,
 };
 use flow::{
-    ChecksumPolicy, Context, EndReason, FlowDriver, FlowSessionDriver, FlowSide, FlowTrackerConfig,
-    Gap, GapAction, Mark, ReassemblerFactory, SessionEvent, SessionParser, Timestamp,
+    ChecksumPolicy, Context, EndReason, FlowDatagramDriver, FlowDriver, FlowSessionDriver,
+    FlowSide, FlowTrackerConfig, Gap, GapAction, Mark, ReassemblerFactory, SessionEvent,
+    SessionParser, Timestamp,
 };
 
 use self::common::corpus::{Capture, Dice, captures, extractor, piece, stamp};
@@ -173,7 +177,7 @@ impl Replay {
 }
 
 /// The packets through a driver with this parser; checksums say nothing of packets made up here.
-fn drive<P: SessionParser + Default>(
+fn drive<P: SessionParser + Default + Clone>(
     packets: impl IntoIterator<Item = Packet>,
     mut take: impl FnMut(SessionEvent<FiveTupleKey, P::Message>),
 ) {
@@ -364,6 +368,20 @@ impl TlsHandler for Told {
     }
 }
 
+impl DnsHandler for Told {
+    fn on_query(&self, query: &DnsQuery) {
+        self.note(query);
+    }
+
+    fn on_response(&self, response: &DnsResponse) {
+        self.note(response);
+    }
+
+    fn on_unanswered(&self, query: &DnsPendingQuery) {
+        self.note(query);
+    }
+}
+
 /// Runs a callback face, the handler of which is `told`.
 fn call_back(capture: &Capture, factory: impl ReassemblerFactory<FiveTupleKey>) {
     let mut driver: FlowDriver<_, _, ()> =
@@ -391,8 +409,8 @@ fn callback_faces_give_the_same_messages() {
         drive::<HttpParser>(capture.packets.clone(), |event| {
             if let SessionEvent::Application { message, .. } = event {
                 match message {
-                    HttpMessage::Request(request) => typed.on_request(&request),
-                    HttpMessage::Response(response) => typed.on_response(&response),
+                    HttpMessage::Request(request) => typed.note(&request),
+                    HttpMessage::Response(response) => typed.note(&response),
                     other => typed.note(&other),
                 }
             }
@@ -412,6 +430,19 @@ fn callback_faces_give_the_same_messages() {
             }
         });
         compare("tls");
+        let observer = DnsUdpObserver::with_handler(called.clone());
+        let mut driver = FlowDatagramDriver::with_parser(extractor(), observer);
+        capture.packets.iter().for_each(|packet| driver.track(packet.view()).for_each(drop));
+        driver.finish().for_each(drop);
+        let mut driver = FlowDatagramDriver::<_, DnsUdpTransactions>::new(extractor());
+        let mut take = |event| {
+            if let SessionEvent::Application { message, .. } = event {
+                DnsMessage::dispatch(&message, &typed);
+            }
+        };
+        capture.packets.iter().for_each(|packet| driver.track(packet.view()).for_each(&mut take));
+        driver.finish().for_each(&mut take);
+        compare("dns");
     }
     println!("{messages} messages");
     assert!(messages > 1_000, "{messages} messages");
