@@ -268,10 +268,10 @@ impl<E: FlowExtractor, S> Engine<E, S> {
         if let Some(at) = slot
             && let Some(flow) = self.table.get_mut(at)
         {
-            if reads && sink.reads_payload(flow) {
+            let side = flow.side_of(extracted.orientation);
+            if reads && sink.reads_payload(flow, side) {
                 checksum = tcp_checksum(&self.extractor, &self.config, arrival, extracted);
             }
-            let side = flow.side_of(extracted.orientation);
             let continues = match &extracted.tcp {
                 _ if checksum == Some(TcpChecksum::Bad) => false,
                 Some(info) => {

@@ -16,9 +16,9 @@ pub trait FlowSink<K, S> {
     /// ([`checksums`](crate::FlowTrackerConfig::checksums)).
     const READS_PAYLOAD: bool = false;
 
-    /// Whether it still looks at the payloads of this flow, if it looks at any.
-    fn reads_payload(&self, flow: &Flow<K, S>) -> bool {
-        let _ = flow;
+    /// Whether it still looks at what `side` of this flow sends, if it looks at any payload.
+    fn reads_payload(&self, flow: &Flow<K, S>, side: FlowSide) -> bool {
+        let _ = (flow, side);
         Self::READS_PAYLOAD
     }
 

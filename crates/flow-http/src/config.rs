@@ -38,6 +38,13 @@ pub struct HttpConfig {
     /// Rationale: a connection joined midstream shows a new message soon, and for any other
     /// protocol this much scanning is cheap.
     pub max_search: usize,
+    /// Bytes of each side after which it is given up if nothing of the connection is known to be
+    /// HTTP. Behind [`max_search`](Self::max_search) they are not looked at: until then, a message
+    /// of the other side may show that it is worth it.
+    ///
+    /// Rationale: larger than nearly all bodies that a connection may be joined in the middle of; an
+    /// unknown protocol costs nothing from then on.
+    pub max_unknown: usize,
     /// Whether messages carry the SHA-256 of their body.
     #[cfg(feature = "digest")]
     pub digest_bodies: bool,
@@ -53,6 +60,7 @@ impl Default for HttpConfig {
             max_trailers: 64 * 1024,
             max_pending_requests: 1_024,
             max_search: 64 * 1024,
+            max_unknown: 4 * 1024 * 1024,
             #[cfg(feature = "digest")]
             digest_bodies: false,
         }

@@ -24,7 +24,8 @@ pub(crate) struct Side {
     pub(crate) searched_last: Option<Mark>,
     /// Stream offset of the end of its last message.
     pub(crate) end: u64,
-    /// Bytes searched while the connection was not known to be HTTP.
+    /// Bytes searched, or passed over behind the last that were, while the connection was not known
+    /// to be HTTP.
     pub(crate) searched: usize,
     /// Bytes fed by the methods that have no context.
     pub(crate) fed: u64,

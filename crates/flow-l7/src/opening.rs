@@ -89,7 +89,12 @@ impl Opening {
             Search::Going(prelude) => prelude.wants(side),
             Search::Over => false,
         };
-        !matches!(start, Start::Lost) || !matches!(self.http, Search::Over) || prelude
+        let http = match &self.http {
+            Search::NotBegun => true,
+            Search::Going(http) => http.wants(side),
+            Search::Over => false,
+        };
+        !matches!(start, Start::Lost) || http || prelude
     }
 
     /// Judges the first bytes of a side.

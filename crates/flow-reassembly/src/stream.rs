@@ -153,8 +153,9 @@ impl StreamReassembler {
         self
     }
 
-    /// Hands on bytes that are just what comes next in a stream of which nothing waits, and says
-    /// whether they were; else they are for [`segment`](Self::segment).
+    /// Hands on bytes that are just what comes next in a stream of which nothing waits, or counts
+    /// them if nobody wants them, and says whether they were; else they are for
+    /// [`segment`](Self::segment).
     #[inline]
     pub fn in_order(
         &mut self,
@@ -163,12 +164,15 @@ impl StreamReassembler {
         packet: u64,
         sink: &mut impl StreamSink,
     ) -> bool {
-        let is_next = self.flags & !FRESH == STARTED
+        let is_next = self.flags & !(FRESH | SKIP) == STARTED
             && self.fin == u64::MAX
             && seq == self.next_seq
             && bytes.len() >= TINY as usize;
-        if is_next {
+        if is_next && self.flags & SKIP == 0 {
             self.hand_on(bytes, packet, sink);
+        } else if is_next {
+            let len = bytes.len() as u64;
+            self.pass_over(self.next, len, len, sink);
         }
         is_next
     }

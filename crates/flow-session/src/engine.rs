@@ -47,6 +47,8 @@ pub struct SessionState<T: ParserSet, S> {
     closed: bool,
     /// A stream may have something to look at when an acknowledgment comes.
     waits: bool,
+    /// Sides that no parser reads (any more).
+    unread: [bool; 2],
     /// How long the handshake took, in microseconds; the longest time there is if it was not captured.
     round_trip: u32,
     /// What the user keeps.
@@ -242,7 +244,8 @@ impl<E: FlowExtractor, T: ParserSet, S> SessionEngine<E, T, S> {
     ) -> Self {
         let state = move |key: &E::Key| {
             let (slot, user) = (Slot::Idle, init(key));
-            SessionState { slot, closed: false, waits: false, round_trip: u32::MAX, user }
+            let (closed, waits, unread) = (false, false, [false; 2]);
+            SessionState { slot, closed, waits, unread, round_trip: u32::MAX, user }
         };
         Self {
             tracker: FlowTracker::with_state(extractor, state),

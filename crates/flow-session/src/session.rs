@@ -173,6 +173,12 @@ impl<P: SessionParser> Session<P> {
         self.streams.iter().all(StreamReassembler::is_ended)
     }
 
+    /// Which sides the parser needs nothing more of.
+    #[inline]
+    pub(crate) const fn unwanted(&self) -> [bool; 2] {
+        self.unwanted
+    }
+
     /// Whether the parser needs nothing more of either side.
     pub fn is_unwanted(&self) -> bool {
         self.unwanted == [true, true]

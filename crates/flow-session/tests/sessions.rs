@@ -581,6 +581,14 @@ fn checksums_of_what_nobody_reads_any_more_are_not_verified() {
     }
     // Both SYNs, and what each side said until the parser had enough.
     assert_eq!(verified, [1, 2, 2, 3, 4, 4, 4, 4]);
+
+    // One side at a time.
+    let mut driver = FlowSessionDriver::<_, Ten>::new(count.clone());
+    let script = format!("{HANDSHAKE}> PA 0 0 x=20\n> PA 20 0 x=20\n> PA 40 0 x=20\n< PA 0 60 x=5");
+    for frame in frames(&script, [0, 0]) {
+        driver.track(frame.view()).for_each(drop);
+    }
+    assert_eq!(count.1.load(Ordering::Relaxed), 4 + 2 + 1 + 1);
 }
 
 #[test]

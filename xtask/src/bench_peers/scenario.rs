@@ -129,13 +129,23 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "HTTP, on http",
         capture: "http",
         max_flows: FLOWS,
-        programs: &[ours("http"), peer("lens", "parse", "http"), peer("fs22", "http", "http")],
+        programs: &[
+            ours("http"),
+            ours("http-kept"),
+            peer("lens", "parse", "http"),
+            peer("fs22", "http", "http-kept"),
+        ],
     },
     Scenario {
         name: "HTTP, TLS and DNS, on mix",
         capture: "mix",
         max_flows: FLOWS,
-        programs: &[ours("all"), peer("lens", "parse", "all"), peer("fs22", "all", "all")],
+        programs: &[
+            ours("all"),
+            ours("all-kept"),
+            peer("lens", "parse", "all"),
+            peer("fs22", "all", "all-kept"),
+        ],
     },
     Scenario {
         name: "DNS, on dns",

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use flow::extract::{AutoDetectEncap, FiveTuple};
+use flow::http::BodyPolicy;
 use flow::{ChecksumPolicy, FlowTrackerConfig};
 use flow_benches::each_in_its_own_process;
 use serde_json::Value;
@@ -32,8 +33,10 @@ modes:
   idle         the session driver with a parser that does nothing
   reassemble   TCP streams in order
   unverified   the same without looking at checksums
-  http         HTTP messages
-  all          HTTP, TLS and DNS messages on any port
+  http         HTTP messages, their bodies counted
+  http-kept    the same with the bodies, of up to 1 MiB
+  all          HTTP, TLS and DNS messages on any port, HTTP bodies counted
+  all-kept     the same with the bodies, of up to 1 MiB
 
 N is what the flow table may hold, as is the variable HARNESS_MAX_FLOWS; 100,000 otherwise.";
 
@@ -96,8 +99,10 @@ fn run_one(
             config.checksums = ChecksumPolicy::Never;
             measure(mode, path, work::reassemble(config))
         }
-        "http" => measure(mode, path, work::http(config)),
-        "all" => measure(mode, path, work::all(config)),
+        "http" => measure(mode, path, work::http(config, BodyPolicy::Skip)),
+        "http-kept" => measure(mode, path, work::http(config, BodyPolicy::default())),
+        "all" => measure(mode, path, work::all(config, BodyPolicy::Skip)),
+        "all-kept" => measure(mode, path, work::all(config, BodyPolicy::default())),
         _ => Err(USAGE.into()),
     }
 }

@@ -1,11 +1,12 @@
 //! The ways through the packets.
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use flow::dns::DnsMessage;
 use flow::extract::{FiveTuple, FiveTupleKey};
-use flow::http::{HttpMessage, HttpParser};
-use flow::l7::{L7DatagramParser, L7Message, L7Parser};
+use flow::http::{BodyPolicy, HttpConfig, HttpMessage, HttpParser};
+use flow::l7::{L7Config, L7DatagramParser, L7Message, L7Parser};
 use flow::tls::TlsMessage;
 use flow::{
     FlowDriver, FlowEvent, FlowExtractor, FlowProtocolDriver, FlowSessionDriver, FlowSide,
@@ -286,12 +287,12 @@ struct Messages {
 impl Messages {
     fn http(&mut self, message: &HttpMessage) {
         let (kind, body) = match message {
-            HttpMessage::Request(request) => (0, &request.body),
-            HttpMessage::Response(response) => (1, &response.body),
+            HttpMessage::Request(request) => (0, request.body_len),
+            HttpMessage::Response(response) => (1, response.body_len),
             _ => return,
         };
         self.http[kind] += 1;
-        self.http_body_bytes += body.len() as u64;
+        self.http_body_bytes += body;
     }
 
     fn dns(&mut self, message: &DnsMessage) {
@@ -331,8 +332,16 @@ impl Found for Messages {
     }
 }
 
-pub(crate) fn http(config: FlowTrackerConfig) -> impl Work {
-    let driver = FlowSessionDriver::<_, HttpParser>::new(FiveTuple::bidirectional());
+/// What the HTTP parser does with bodies.
+fn http_config(body: BodyPolicy) -> HttpConfig {
+    let mut config = HttpConfig::default();
+    config.body = body;
+    config
+}
+
+pub(crate) fn http(config: FlowTrackerConfig, body: BodyPolicy) -> impl Work {
+    let parser = HttpParser::with_config(http_config(body));
+    let driver = FlowSessionDriver::with_parser(FiveTuple::bidirectional(), parser);
     Drive::new(
         driver.with_config(config),
         Messages::default(),
@@ -341,11 +350,11 @@ pub(crate) fn http(config: FlowTrackerConfig) -> impl Work {
 }
 
 /// HTTP, TLS and DNS on any port, over TCP and UDP.
-pub(crate) fn all(config: FlowTrackerConfig) -> impl Work {
-    // All flows share the configuration of these.
-    let (stream, datagram) = <(L7Parser, L7DatagramParser)>::default();
-    let extractor = FiveTuple::bidirectional();
-    let driver = FlowProtocolDriver::with_parsers(extractor, stream, datagram)
+pub(crate) fn all(config: FlowTrackerConfig, body: BodyPolicy) -> impl Work {
+    let protocols = Arc::new(L7Config::default().with_http(http_config(body)));
+    let datagrams = L7DatagramParser::new(Arc::clone(&protocols));
+    let streams: L7Parser = L7Parser::new(protocols);
+    let driver = FlowProtocolDriver::with_parsers(FiveTuple::bidirectional(), streams, datagrams)
         .with_config(config)
         .with_poison_policy(PoisonPolicy::EndSession);
     Drive::new(driver, Messages::default(), |found: &mut Messages, message| match message {

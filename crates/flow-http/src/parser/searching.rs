@@ -28,11 +28,16 @@ impl HttpParser {
             return bytes.len();
         }
         let (max_line, room) = (self.max_searched_line(), self.search_room(side));
+        let max_unknown = self.config.max_unknown;
         let sender = self.side_mut(side);
         let window = bytes.get(..room).unwrap_or(bytes);
         if window.is_empty() {
             sender.clear_buffer();
             sender.state = State::Search(Search::INSIDE);
+            sender.searched = sender.searched.saturating_add(bytes.len());
+            if sender.searched > max_unknown {
+                sender.stop();
+            }
             return bytes.len();
         }
         let hit = search.advance(&mut sender.buffer, window, max_line);

@@ -35,8 +35,9 @@ impl StreamSink for Nobody {
 impl<K: Clone, T: ParserSet, S> FlowSink<K, SessionState<T, S>> for Sink<K, T> {
     const READS_PAYLOAD: bool = true;
 
-    fn reads_payload(&self, flow: &Flow<K, SessionState<T, S>>) -> bool {
-        !matches!(flow.user.slot, Slot::Done)
+    fn reads_payload(&self, flow: &Flow<K, SessionState<T, S>>, side: FlowSide) -> bool {
+        let [initiator, responder] = flow.user.unread;
+        !(if side == FlowSide::Initiator { initiator } else { responder })
     }
 
     fn started(&mut self, flow: &mut Flow<K, SessionState<T, S>>, _side: FlowSide) {
@@ -45,6 +46,7 @@ impl<K: Clone, T: ParserSet, S> FlowSink<K, SessionState<T, S>> for Sink<K, T> {
             self.push(SessionEvent::Started { key, ts });
         } else {
             flow.user.slot = Slot::Done;
+            flow.user.unread = [true; 2];
             flow.user.closed = true;
         }
     }
@@ -117,6 +119,7 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
             && !flow.user.waits
             && session.in_order(packet, &mut self.stream_out)
         {
+            flow.user.unread = session.unwanted();
             let has_limit = self.limits.max_reassembler_buffer.is_some();
             if session.is_plain() && self.stream_out.is_empty() && !has_limit {
                 return None;
@@ -187,6 +190,7 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
         }
         self.queued = self.queued + session.queued_bytes() - queued;
         flow.user.waits = session.is_waiting();
+        flow.user.unread = session.unwanted();
         let (over, unwanted) = (session.is_ended(), session.is_unwanted());
         let poison = parse_error(session.poison());
         // A stream that slides gives up its oldest hole by itself; a parser cannot.
@@ -363,6 +367,7 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
     /// Lets go of the parser, keeping what its streams counted, and reports what was odd in them.
     fn drop_session<S>(&mut self, flow: &mut Flow<K, SessionState<T, S>>) {
         self.report(flow, None, self.last.ts);
+        flow.user.unread = [true; 2];
         let Slot::Stream(session) = std::mem::replace(&mut flow.user.slot, Slot::Done) else {
             return;
         };

@@ -70,6 +70,23 @@ fn searches_while_nothing_is_known_to_be_http() {
 }
 
 #[test]
+fn sides_of_which_nothing_is_known() {
+    for (junk, wanted) in [(200, true), (201, false)] {
+        for step in [1, 7, usize::MAX] {
+            let set =
+                |config: &mut HttpConfig| (config.max_search, config.max_unknown) = (100, 200);
+            let connection = Connection::with(set).send_by(step, S, [0xff; 201].split_at(junk).0);
+            let found = if wanted {
+                &["GET /a", "200 to GET /a \"ok\", after gap"][..]
+            } else {
+                &["GET /a"]
+            };
+            connection.check_wants(true, wanted).send(C, GET).send_by(step, S, OK).check(found);
+        }
+    }
+}
+
+#[test]
 fn start_lines_without_end() {
     let max = HttpConfig::default().max_buffer;
     let (connection, most) = flood(Connection::new().send(C, "GET /"), C, &[b'x'; 999], 4 * max);

@@ -142,7 +142,7 @@ fn configs() -> impl Strategy<Value = HttpConfig> {
         let mut config = HttpConfig::default();
         if small {
             (config.max_buffer, config.max_search, config.max_headers) = (50, 60, 3);
-            (config.max_trailers, config.max_chunk_line) = (20, 10);
+            (config.max_trailers, config.max_chunk_line, config.max_unknown) = (20, 10, 90);
         }
         config.body = match body {
             0 => BodyPolicy::Collect { max: 30 },
