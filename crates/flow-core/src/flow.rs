@@ -4,7 +4,7 @@ use crate::history::History;
 use crate::tcp_state::{Rumours, Tcp};
 use crate::{
     ConnState, Encapsulation, EndReason, FlowSide, FlowState, FlowStats, FlowTrackerConfig,
-    HistoryString, L4Proto, Orientation, TcpFlags, TcpInfo, TcpSideStats, TcpStats, Timestamp,
+    HistoryString, L4Proto, Orientation, TcpFlags, TcpInfo, TcpSideStats, TcpSides, Timestamp,
     Traffic,
 };
 
@@ -58,7 +58,7 @@ pub(crate) struct Details {
 /// What is counted of oddities and of reassembly.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counters {
-    pub(crate) tcp: TcpStats,
+    pub(crate) tcp: TcpSides,
     pub(crate) reassembly: [ReassemblyStats; 2],
 }
 
@@ -249,7 +249,7 @@ impl<K, S> Flow<K, S> {
         };
         let counters = self.details.as_ref().and_then(|details| details.counters.as_ref());
         if let Some(counters) = counters {
-            stats.tcp = counters.tcp;
+            stats.tcp = counters.tcp.into();
             for side in FlowSide::BOTH {
                 stats.set_reassembly(side, counters.reassembly[side.index()]);
             }
@@ -257,9 +257,13 @@ impl<K, S> Flow<K, S> {
         for side in FlowSide::BOTH {
             let (first, scale) = self.tcp.ttl_and_scale(side);
             let others = self.details.as_ref().map(|details| details.ttl[side.index()]);
+            let others = others.filter(|&(least, _)| least != 0);
+            if (first, scale, others) == (0, None, None) {
+                continue;
+            }
             let counted = stats.tcp.side_mut(side);
             (counted.min_ttl, counted.max_ttl) = (first, first);
-            if let Some((least, most)) = others.filter(|&(least, _)| least != 0) {
+            if let Some((least, most)) = others {
                 counted.min_ttl = first.min(least);
                 counted.max_ttl = first.max(most);
             }
@@ -303,7 +307,7 @@ impl<K, S> Flow<K, S> {
         details.bad_checksums.swap(0, 1);
         details.ttl.swap(0, 1);
         if let Some(counters) = &mut details.counters {
-            let TcpStats { initiator, responder } = &mut counters.tcp;
+            let TcpSides { initiator, responder } = &mut counters.tcp;
             std::mem::swap(initiator, responder);
         }
     }

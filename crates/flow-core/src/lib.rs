@@ -108,7 +108,7 @@ pub use self::history::HistoryString;
 pub use self::packet::{LinkType, PacketView};
 pub use self::side::FlowSide;
 pub use self::sink::{EventQueue, FlowSink, TrackedPacket};
-pub use self::stats::{FlowStats, TcpSideStats, TcpStats, TrackerStats, Traffic};
+pub use self::stats::{FlowStats, TcpSideStats, TcpSides, TcpStats, TrackerStats, Traffic};
 pub use self::tcp::{TcpFlags, TcpInfo, TcpOptions, seq_before};
 pub use self::tcp_state::{Resync, Verdict};
 pub use self::time::Timestamp;

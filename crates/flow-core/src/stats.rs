@@ -1,3 +1,7 @@
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::LazyLock;
+
 use crate::{
     ConnState, FlowSide, GapReason, ReassemblyStats, RejectReason, SegmentOddity, SkipReason,
     Timestamp,
@@ -7,7 +11,7 @@ use crate::{
 ///
 /// Bytes are those of whole frames on the wire; payload bytes those above the transport header,
 /// as the headers say, repeats included.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FlowStats {
     /// Time of the first packet.
@@ -105,16 +109,23 @@ pub struct Traffic {
     pub payload_bytes: u64,
 }
 
-/// What was counted of the two streams of a TCP connection.
+/// What was counted of the two streams of a TCP connection; dereferences to [`TcpSides`].
+///
+/// It takes no room in the record of a flow that has no such streams, of which there may be very
+/// many.
+#[derive(Clone, Default)]
+pub struct TcpStats(Option<Box<TcpSides>>);
+
+/// The streams of a TCP connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TcpStats {
+pub struct TcpSides {
     /// What the initiator sent.
     pub initiator: TcpSideStats,
     /// What the responder sent.
     pub responder: TcpSideStats,
 }
 
-impl TcpStats {
+impl TcpSides {
     /// What `side` sent.
     #[must_use]
     pub const fn side(&self, side: FlowSide) -> &TcpSideStats {
@@ -130,6 +141,41 @@ impl TcpStats {
             FlowSide::Initiator => &mut self.initiator,
             FlowSide::Responder => &mut self.responder,
         }
+    }
+}
+
+impl From<TcpSides> for TcpStats {
+    fn from(sides: TcpSides) -> Self {
+        Self(Some(Box::new(sides)))
+    }
+}
+
+impl Deref for TcpStats {
+    type Target = TcpSides;
+
+    fn deref(&self) -> &TcpSides {
+        static NOTHING: LazyLock<TcpSides> = LazyLock::new(TcpSides::default);
+        self.0.as_deref().unwrap_or(&NOTHING)
+    }
+}
+
+impl DerefMut for TcpStats {
+    fn deref_mut(&mut self) -> &mut TcpSides {
+        self.0.get_or_insert_default()
+    }
+}
+
+impl PartialEq for TcpStats {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for TcpStats {}
+
+impl fmt::Debug for TcpStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }
 

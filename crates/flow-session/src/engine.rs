@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use flow_core::{
-    Dedup, EndReason, FlowExtractor, FlowSide, FlowStats, FlowTracker, FlowTrackerConfig, L4Proto,
-    PacketView, Timestamp,
+    Dedup, FlowExtractor, FlowSide, FlowStats, FlowTracker, FlowTrackerConfig, L4Proto, PacketView,
+    Timestamp,
 };
 use flow_reassembly::{OverlapPolicy, StreamConfig, longest_waiting};
 
@@ -85,22 +85,10 @@ pub enum PoisonPolicy {
 type NewParser<K, P> = Box<dyn FnMut(&K) -> P + Send>;
 type ChooseOverlap<K> = Box<dyn FnMut(&K, FlowSide) -> OverlapPolicy + Send>;
 
-/// An event that was not handed out yet.
-enum Queued<K, M> {
-    Event(SessionEvent<K, M>),
-    /// A `Closed` without its record.
-    Closed {
-        key: K,
-        reason: EndReason,
-    },
-}
-
 struct Sink<K, T: ParserSet> {
     new_stream: NewParser<K, Option<T::Stream>>,
     new_datagram: NewParser<K, Option<T::Datagram>>,
-    events: Vec<Queued<K, T::Message>>,
-    /// The records of the `Closed` among the events, in their order.
-    records: Vec<FlowStats>,
+    events: Vec<SessionEvent<K, T::Message>>,
     emit_anomalies: bool,
     stream_out: Vec<Parsed<<T::Stream as SessionParser>::Message>>,
     datagram_out: Vec<Parsed<<T::Datagram as DatagramParser>::Message>>,
@@ -253,7 +241,6 @@ impl<E: FlowExtractor, T: ParserSet, S> SessionEngine<E, T, S> {
                 new_stream: Box::new(new_stream),
                 new_datagram: Box::new(new_datagram),
                 events: Vec::new(),
-                records: Vec::new(),
                 emit_anomalies: false,
                 stream_out: Vec::new(),
                 datagram_out: Vec::new(),
@@ -335,7 +322,7 @@ impl<E: FlowExtractor, T: ParserSet, S> SessionEngine<E, T, S> {
         &mut self,
         view: PacketView<'_>,
     ) -> impl Iterator<Item = SessionEvent<E::Key, T::Message>> + '_ {
-        self.sink.forget_events();
+        self.sink.events.clear();
         if self.dedup.as_mut().is_none_or(|dedup| dedup.keep(view)) {
             self.tracker.track_with(view, &mut self.sink);
         } else {
@@ -344,7 +331,7 @@ impl<E: FlowExtractor, T: ParserSet, S> SessionEngine<E, T, S> {
         if self.sink.queued > self.sink.limits.max_reassembly_total {
             self.relieve();
         }
-        self.sink.hand_out()
+        self.sink.events.drain(..)
     }
 
     /// Makes the streams that have waited longest give up their holes, until a quarter of the
@@ -376,16 +363,16 @@ impl<E: FlowExtractor, T: ParserSet, S> SessionEngine<E, T, S> {
         &mut self,
         now: Timestamp,
     ) -> impl Iterator<Item = SessionEvent<E::Key, T::Message>> + '_ {
-        self.sink.forget_events();
+        self.sink.events.clear();
         self.tracker.sweep_with(now, &mut self.sink);
-        self.sink.hand_out()
+        self.sink.events.drain(..)
     }
 
     /// Ends every flow: the packets have come to an end.
     pub fn finish(&mut self) -> impl Iterator<Item = SessionEvent<E::Key, T::Message>> + '_ {
-        self.sink.forget_events();
+        self.sink.events.clear();
         self.tracker.finish_with(&mut self.sink);
-        self.sink.hand_out()
+        self.sink.events.drain(..)
     }
 
     /// The tracker.

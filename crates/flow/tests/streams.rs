@@ -309,7 +309,7 @@ proptest! {
         for isn in [isn, before_wrap.map(|before| u32::MAX - before), [u32::MAX; 2]] {
             let session = run(&capture(&steps, &shown, isn).1);
             prop_assert_eq!(&session.streams, &expected.streams);
-            prop_assert_eq!(session.stats, expected.stats);
+            prop_assert_eq!(&session.stats, &expected.stats);
         }
     }
 }

@@ -8,18 +8,12 @@ use flow_core::{
 };
 use flow_reassembly::{LastWord, Segment, StreamReassembler, StreamSink};
 
-use super::{DatagramSession, PoisonPolicy, Queued, SessionState, Sink, Slot};
+use super::{DatagramSession, PoisonPolicy, SessionState, Sink, Slot};
 use crate::notes::Notes;
 use crate::session::{Moment, Session, count_streams, moment_of, parse_error};
 use crate::{
     Context, DatagramParser, Mark, Origin, Parsed, ParserSet, SessionEvent, SessionParser,
 };
-
-/// Records that wait to be boxed; others are at once.
-///
-/// Rationale: they stay allocated, at a kilobyte each, and only a sweep that ends many flows has
-/// more than one.
-const MAX_RECORDS: usize = 8_192;
 
 /// Reads no stream.
 struct Nobody;
@@ -43,7 +37,7 @@ impl<K: Clone, T: ParserSet, S> FlowSink<K, SessionState<T, S>> for Sink<K, T> {
     fn started(&mut self, flow: &mut Flow<K, SessionState<T, S>>, _side: FlowSide) {
         if T::covers(flow.l4()) {
             let (key, ts) = (flow.key().clone(), flow.started());
-            self.push(SessionEvent::Started { key, ts });
+            self.events.push(SessionEvent::Started { key, ts });
         } else {
             flow.user.slot = Slot::Done;
             flow.user.unread = [true; 2];
@@ -99,7 +93,7 @@ impl<K: Clone, T: ParserSet, S> FlowSink<K, SessionState<T, S>> for Sink<K, T> {
         let over = flow.as_ref().is_some_and(|flow| flow.user.closed);
         if self.emit_anomalies && !over {
             let key = flow.map(|flow| flow.key().clone());
-            self.push(SessionEvent::Anomaly { key, kind, ts });
+            self.events.push(SessionEvent::Anomaly { key, kind, ts });
         }
     }
 
@@ -264,7 +258,7 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
         self.report(flow, None, moment.ts);
         if self.emit_anomalies {
             let (key, ts) = (Some(flow.key().clone()), moment.ts);
-            self.push(SessionEvent::Anomaly { key, kind, ts });
+            self.events.push(SessionEvent::Anomaly { key, kind, ts });
         }
         if let Slot::Stream(session) = &mut flow.user.slot {
             if reason == EndReason::ParseError {
@@ -400,7 +394,7 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
             }
             if self.emit_anomalies {
                 let key = Some(flow.key().clone());
-                self.push(SessionEvent::Anomaly { key, kind, ts });
+                self.events.push(SessionEvent::Anomaly { key, kind, ts });
             }
         }
     }
@@ -409,17 +403,8 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
         if std::mem::replace(&mut flow.user.closed, true) {
             return;
         }
-        let key = flow.key().clone();
-        if self.records.len() < MAX_RECORDS {
-            self.records.push(flow.stats());
-            self.events.push(Queued::Closed { key, reason });
-        } else {
-            self.push(SessionEvent::Closed { key, reason, stats: Box::new(flow.stats()) });
-        }
-    }
-
-    fn push(&mut self, event: SessionEvent<K, T::Message>) {
-        self.events.push(Queued::Event(event));
+        let (key, stats) = (flow.key().clone(), Box::new(flow.stats()));
+        self.events.push(SessionEvent::Closed { key, reason, stats });
     }
 
     /// Turns what the parsers put out into events.
@@ -432,28 +417,6 @@ impl<K: Clone, T: ParserSet> Sink<K, T> {
             events.push(application(flow, moment, parsed, T::datagram_message));
         }
     }
-
-    /// Drops what was not read.
-    pub(super) fn forget_events(&mut self) {
-        self.events.clear();
-        self.records.clear();
-    }
-
-    /// Gives out all events.
-    ///
-    /// PERF: a record is boxed when its event is handed out and not before, so that the thousands
-    /// of flows that a sweep ends take the same box one after the other, and not fresh memory
-    /// each. It takes a fifth off `whole_capture --max-flows 4000000 all dns.pcap`.
-    pub(super) fn hand_out(&mut self) -> impl Iterator<Item = SessionEvent<K, T::Message>> + '_ {
-        let mut records = self.records.iter();
-        self.events.drain(..).filter_map(move |queued| match queued {
-            Queued::Event(event) => Some(event),
-            Queued::Closed { key, reason } => {
-                let stats = Box::new(*records.next()?);
-                Some(SessionEvent::Closed { key, reason, stats })
-            }
-        })
-    }
 }
 
 #[inline]
@@ -462,9 +425,9 @@ fn application<K: Clone, S, M, N>(
     Moment { ts, packet }: Moment,
     parsed: Parsed<M>,
     wrap: fn(M) -> N,
-) -> Queued<K, N> {
+) -> SessionEvent<K, N> {
     let Parsed { side, message, first_packet, range } = parsed;
     let origin = Origin { flow: flow.id(), first_packet, packet, range };
     let (key, message) = (flow.key().clone(), wrap(message));
-    Queued::Event(SessionEvent::Application { key, side, message, ts, origin })
+    SessionEvent::Application { key, side, message, ts, origin }
 }
