@@ -98,3 +98,8 @@ fn line_protocol() {
 fn length_prefixed() {
     check("length_prefixed");
 }
+
+#[test]
+fn any_protocol() {
+    check("any_protocol");
+}
