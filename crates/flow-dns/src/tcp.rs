@@ -146,7 +146,7 @@ impl DnsTcpParser {
                 }
                 State::Dns { .. } => {
                     self.give_up(State::Dns { strange: MAX_STRANGE });
-                    self.tell_unanswered(cx);
+                    self.tell_unanswered(framed.end, cx);
                 }
                 _ => self.give_up(State::NotDns),
             }
@@ -160,9 +160,11 @@ impl DnsTcpParser {
         } else {
             message.set_malformed(DnsDefect::CutShort);
         }
-        let at = cx.mark(0);
-        self.transactions
-            .sweep(cx.timestamp(), |query| cx.emit_from(at, 0, DnsMessage::Unanswered(query)));
+        // Wherever the piece begins, the message shows how late it is.
+        let at = cx.mark(framed.end);
+        self.transactions.sweep(cx.timestamp(), |query| {
+            cx.emit_from(at, framed.end, DnsMessage::Unanswered(query));
+        });
         self.transactions.track(side, &mut message);
         cx.emit_from(framed.start, framed.end, message);
     }
@@ -172,10 +174,11 @@ impl DnsTcpParser {
         framed.get(PREFIX..).filter(|_| is_dns).and_then(|body| DnsMessage::decode(body, now))
     }
 
-    /// Gives out the queries that wait: no response can come any more.
-    fn tell_unanswered(&mut self, cx: &mut Context<'_, DnsMessage>) {
+    /// Gives out the queries that wait: no response can come any more, which the bytes before the
+    /// one with index `end` show.
+    fn tell_unanswered(&mut self, end: usize, cx: &mut Context<'_, DnsMessage>) {
         for query in self.transactions.drain() {
-            cx.emit_from(cx.mark(0), 0, DnsMessage::Unanswered(query));
+            cx.emit_from(cx.mark(end), end, DnsMessage::Unanswered(query));
         }
     }
 
@@ -270,7 +273,7 @@ impl SessionParser for DnsTcpParser {
         self.cut_message(side, cx);
         // The responder is closed last, so that its last message can still be an answer.
         if side == FlowSide::Responder {
-            self.tell_unanswered(cx);
+            self.tell_unanswered(0, cx);
         }
     }
 

@@ -255,6 +255,20 @@ fn tcp_that_loses_its_framing_tells_what_waits() {
     assert_eq!(found, ["query 1", "unanswered 1 x0"]);
 }
 
+/// In whatever pieces it comes, what is unanswered is told behind the message that shows it.
+#[test]
+fn tcp_tells_what_waits_where_it_shows() {
+    let late = [&framed(&query(1))[..], &framed(&query(2)), &[0; 8]].concat();
+    let end = late.len() as u64;
+    for size in [4, late.len()] {
+        let pieces: Vec<_> = late.chunks(size).collect();
+        let found = tcp(&mut DnsTcpParser::default(), Initiator, &pieces);
+        let waiting = found.iter().filter(|(message, ..)| message.starts_with("unanswered"));
+        let ranges: Vec<_> = waiting.map(|(.., range)| range.clone()).collect();
+        assert_eq!(ranges, [end..end, end..end], "by {size}");
+    }
+}
+
 /// Messages of no or one byte, a million of them, are given up as any that make no sense.
 #[test]
 fn tcp_of_tiny_messages() {
