@@ -97,7 +97,12 @@ impl Chunked {
                 // Spaces and extensions, of which nothing matters.
                 None if matches!(byte, b';' | b' ' | b'\t' | b'\r') && *digits > 0 => {
                     *behind_size = true;
-                    odd.add_if(matches!(byte, b' ' | b'\t'), Oddity::PaddedChunkSize);
+                    if matches!(byte, b' ' | b'\t') {
+                        // What is odd is told of the last byte taken.
+                        odd.add(Oddity::PaddedChunkSize);
+                        *len += at + 1;
+                        return Ok(Piece::Framing(at + 1));
+                    }
                 }
                 None => return Err((NO_NUMBER, at)),
             }

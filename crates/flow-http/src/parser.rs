@@ -259,8 +259,7 @@ impl HttpParser {
         // What is no start line is wrong from its first byte on.
         let start = sender.mark.filter(|_| sender.state == State::StartLine);
         let offset = start.unwrap_or_else(|| cx.mark(end)).offset;
-        let index = usize::try_from(offset.saturating_sub(cx.offset())).unwrap_or(end);
-        cx.anomaly(index, broken.reason);
+        cx.anomaly_at(offset, broken.reason);
         self.cut(side, end, cx);
         let sender = match side {
             FlowSide::Initiator => "initiator",

@@ -305,8 +305,13 @@ impl<'a, M> Context<'a, M> {
     ///
     /// [`AnomalyKind::ProtocolViolation`]: flow_core::AnomalyKind::ProtocolViolation
     pub fn anomaly(&mut self, at: usize, reason: &'static str) {
+        self.anomaly_at(self.at.offset + at as u64, reason);
+    }
+
+    /// The same of the message with the byte at this stream offset, which may have come earlier.
+    pub fn anomaly_at(&mut self, offset: u64, reason: &'static str) {
         if let Some(notes) = &mut self.notes {
-            notes.add(self.side, self.at.offset + at as u64, reason);
+            notes.add(self.side, offset, reason);
         }
     }
 
