@@ -64,10 +64,9 @@ impl HttpParser {
             }
             Some(Hit::Kept(taken)) => {
                 let offset = cx.mark(at + taken).offset.saturating_sub(sender.buffer.len() as u64);
-                let known = [sender.searched_last, sender.mark].into_iter().flatten();
-                let before = known.filter(|mark| mark.offset <= offset);
-                let packet = before.map(|mark| mark.packet).next();
-                let packet = packet.unwrap_or_else(|| cx.packet());
+                let known = [Some(cx.mark(at)), sender.searched_last, sender.mark];
+                let before = known.into_iter().flatten().find(|mark| mark.offset <= offset);
+                let packet = before.map_or(cx.packet(), |mark| mark.packet);
                 sender.mark = Some(Mark { offset, packet });
                 sender.searching = true;
                 sender.begin_head();

@@ -41,6 +41,14 @@ fn request_lines_are_found_inside_of_lines() {
 }
 
 #[test]
+fn a_message_is_of_the_packet_that_begins_with_it() {
+    let connection = Connection::new().lose(S, 9, GapAction::Resync).send(S, "HTTP/1.1 10");
+    let connection = connection.send(S, OK).check(&["200 \"ok\", after gap"]);
+    let found = &connection.found[0];
+    assert_eq!((found.range.start, found.first_packet), (20, 3));
+}
+
+#[test]
 fn quoted_start_lines_are_passed_over() {
     let quoted = "GET / HTTP/1.1\nis a request,\nHTTP/1.1 200 OK\nand this its answer\n";
     check(format!("{quoted}{OK}"), &["200 \"ok\", after gap"]);
