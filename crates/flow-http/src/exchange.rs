@@ -11,6 +11,8 @@ pub(crate) struct Asked {
     pub(crate) method: HttpText,
     pub(crate) path: HttpText,
     pub(crate) http09: bool,
+    /// It offered to switch to another protocol.
+    pub(crate) upgrade: bool,
 }
 
 /// Methods and targets kept of requests that wait, in bytes. Behind it a request keeps its place
@@ -106,7 +108,13 @@ mod tests {
     const SERVER: FlowSide = FlowSide::Responder;
 
     fn ask(exchanges: &mut Exchanges, path: &str) {
-        let asked = Asked { by: CLIENT, method: "GET".into(), path: path.into(), http09: false };
+        let asked = Asked {
+            by: CLIENT,
+            method: "GET".into(),
+            path: path.into(),
+            http09: false,
+            upgrade: false,
+        };
         exchanges.ask(asked, 2);
     }
 

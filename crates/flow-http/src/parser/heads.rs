@@ -320,6 +320,7 @@ impl HttpParser {
             method: request.method.as_str().into(),
             path: request.path.as_str().into(),
             http09: request.version == HttpVersion::HTTP_09,
+            upgrade: body.upgrade,
         };
         self.exchanges.ask(asked, self.config.max_pending_requests);
     }
@@ -332,14 +333,22 @@ impl HttpParser {
         body: &mut BodyFields,
     ) -> (Option<Framing>, bool) {
         let interim = matches!(response.status, 100 | 102..=199);
+        let guessed = self.exchanges.uncertain();
         let asked = if interim {
             self.exchanges.next_for(side).cloned()
         } else {
             self.exchanges.answered(side)
         };
+        // Nobody may switch who was not asked to (RFC 9110 section 7.8): what goes on is HTTP.
+        let unasked = !guessed && self.exchanges.uncertain();
+        let switched = response.status == 101
+            && match &asked {
+                Some(asked) => asked.upgrade,
+                None => !unasked || self.side(side.other()).evidence != Evidence::Http,
+            };
         let (method, target) = asked.map(|asked| (asked.method, asked.path)).unzip();
         let connected = method.as_deref() == Some("CONNECT") && response.status / 100 == 2;
-        if connected || response.status == 101 {
+        if connected || switched {
             let upgrade = || response.headers.get("upgrade").map(Bytes::copy_from_slice);
             let kind = match &target {
                 Some(target) if connected => TunnelKind::Connect { target: target.clone() },

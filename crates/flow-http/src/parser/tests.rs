@@ -265,6 +265,22 @@ fn an_upgrade_makes_a_tunnel_also_for_early_bytes() {
 }
 
 #[test]
+fn nobody_switches_who_was_not_asked_to() {
+    let switching = "HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n";
+    Connection::new()
+        .send(C, GET)
+        .send(S, switching)
+        .send(C, GET)
+        .send(S, OK)
+        .send(S, switching)
+        .send(C, GET)
+        .check(&["GET /a", "101 to GET /a", "GET /a", "200 to GET /a \"ok\"", "101", "GET /a"]);
+    // It may have been asked for before the capture began.
+    let connection = Connection::new().send(S, switching);
+    assert!(connection.parser.tunnel().is_some());
+}
+
+#[test]
 fn http09() {
     for answer in ["<html>", "x", "GET /looks like one HTTP/1.1\r"] {
         Connection::new().send(C, "GET /old\r\n").send(S, answer).fin(S).check(&[
