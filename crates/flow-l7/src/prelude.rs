@@ -99,9 +99,19 @@ impl Prelude {
         }
         let Self { kind, sides, max } = self;
         let progress = of(sides, side);
+        let before = progress.read;
         let fed = kind.map_or(Fed::Unknown, |kind| progress.feed(kind, side, piece));
-        progress.read = progress.read.saturating_add(piece.bytes.len());
-        if fed == Fed::Unknown || fed == Fed::All && progress.read > *max {
+        progress.read = before.saturating_add(piece.bytes.len());
+        // Bytes that are held may belong to what follows.
+        let end = match &fed {
+            Fed::All => progress.read.saturating_sub(progress.held.len()),
+            Fed::Entered(Exit { at, held }) => {
+                let held = held.as_ref().map_or(0, |(_, bytes)| bytes.len());
+                before.saturating_add(*at).saturating_sub(held)
+            }
+            Fed::Unknown => usize::MAX,
+        };
+        if end > *max {
             progress.place = Place::Out;
             progress.held = Vec::new();
             return Fed::Unknown;

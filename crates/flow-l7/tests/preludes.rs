@@ -5,6 +5,7 @@
 mod common;
 
 use common::{ALERT, CLIENT, HELLO, REQUEST, SERVER, SERVER_HELLO, Said, check, converse};
+use flow_l7::L7Config;
 use flow_session::SessionParser;
 
 const HELLOS: [&str; 2] = ["client_hello", "server_hello"];
@@ -180,4 +181,15 @@ fn a_dialogue_that_stays_in_clear_is_let_go() {
         assert!(turn < 2_000, "64 KiB are enough");
     }
     assert_eq!(driven.parser.buffered_bytes(), 0);
+}
+
+#[test]
+fn a_prelude_as_long_as_its_limit_is_followed() {
+    let limit = L7Config::<()>::default().max_prelude;
+    for (len, expected) in [(limit, &["client_hello"][..]), (limit + 1, &[])] {
+        let prelude = [&vec![b'x'; len - 1][..], b"\n"].concat();
+        check(&[(CLIENT, &prelude), (CLIENT, HELLO)], expected);
+        // The same in one piece.
+        check(&[(CLIENT, &[&prelude, HELLO].concat())], expected);
+    }
 }
