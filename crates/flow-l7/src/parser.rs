@@ -360,9 +360,11 @@ impl<C: Send + Debug + 'static> L7Parser<C> {
         held: Option<&Prefix>,
         cx: &mut Context<'_, L7Message<C>>,
     ) {
-        for piece in held.into_iter().flat_map(Prefix::pieces) {
-            self.feed_piece(side, piece, cx);
-        }
+        cx.with_side(side, |cx| {
+            for piece in held.into_iter().flat_map(Prefix::pieces) {
+                self.feed_piece(side, piece, cx);
+            }
+        });
     }
 
     /// No more comes to tell what the held bytes of a side begin.

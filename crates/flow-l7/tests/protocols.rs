@@ -201,6 +201,16 @@ fn a_protocol_of_the_users() {
 }
 
 #[test]
+fn held_bytes_are_of_the_side_that_sent_them() {
+    let mut driven = with_hashes();
+    driven.say(SERVER, b"#");
+    driven.say(CLIENT, b"##");
+    let expected = [(SERVER, 0..1, "#"), (CLIENT, 0..2, "##")];
+    let expected = expected.map(|(side, range, text)| (side, range, format!("Custom({text:?})")));
+    assert_eq!(driven.found, expected);
+}
+
+#[test]
 fn a_protocol_of_the_users_in_a_tunnel() {
     let mut driven = with_hashes();
     let said: [Said<'_>; 3] = [(CLIENT, CONNECT), (SERVER, CONNECTED), (CLIENT, b"##")];

@@ -261,6 +261,14 @@ impl<'a, M> Context<'a, M> {
         })
     }
 
+    /// The same about the other side, of which a parser kept bytes: `side` sent what `call` is about.
+    pub fn with_side<R>(&mut self, side: FlowSide, call: impl FnOnce(&mut Self) -> R) -> R {
+        let before = std::mem::replace(&mut self.side, side);
+        let answer = call(self);
+        self.side = before;
+        answer
+    }
+
     /// The time of the packet that completed these bytes.
     #[must_use]
     pub fn timestamp(&self) -> Timestamp {
