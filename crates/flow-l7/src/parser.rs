@@ -477,6 +477,10 @@ impl<C: Send + Debug + 'static> SessionParser for L7Parser<C> {
             let Some(layer) = self.outers.get_mut(outer) else {
                 // What comes behind it is not the beginning of anything.
                 self.stop_waiting(side, cx);
+                if let Layer::Opening(opening) = &mut self.current {
+                    // It has to know that what it reads is not the beginning.
+                    opening.http.begin(|| Reader::boxed(self.config.http.clone()));
+                }
                 self.current.gap(side, gap, cx);
                 break;
             };

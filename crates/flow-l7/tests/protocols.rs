@@ -135,6 +135,19 @@ fn held_bytes_are_bounded() {
 }
 
 #[test]
+fn what_comes_behind_a_gap_is_no_beginning() {
+    let found = |gap| {
+        let mut driven = Driven::new(L7Parser::<()>::default());
+        if gap {
+            driven.gap(CLIENT, 5);
+        }
+        driven.say(CLIENT, b"GET /old\r\n");
+        driven.found.len()
+    };
+    assert_eq!([found(false), found(true)], [1, 0]);
+}
+
+#[test]
 fn a_prefix_that_nothing_follows_is_read() {
     let mut driven = converse(&[(CLIENT, &REQUEST[..REQUEST.len() - 2])]);
     assert_eq!(driven.found.len(), 0);
