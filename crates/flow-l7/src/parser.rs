@@ -380,8 +380,12 @@ impl<C: Send + Debug + 'static> L7Parser<C> {
         }
     }
 
-    /// Takes notice of a parser that lost its way.
+    /// Takes notice of a parser that lost its way, once nothing around it has a use for more.
     fn look_for_poison(&mut self) {
+        let is_wanted = |layer: &Layer<C>| matches!(layer, Layer::Http(http) if http.wants_any());
+        if self.outers.iter().any(is_wanted) {
+            return;
+        }
         let poison = match &self.current {
             Layer::Http(http) => http.poison(),
             Layer::Tls(tls) => tls.poison(),
@@ -506,6 +510,7 @@ impl<C: Send + Debug + 'static> SessionParser for L7Parser<C> {
         self.stop_waiting(side, cx);
         let Self { outers, current, .. } = self;
         outers.iter_mut().chain([current]).for_each(|layer| layer.close(side, reason, cx));
+        self.look_for_poison();
     }
 
     fn wants(&self, side: FlowSide) -> bool {

@@ -135,6 +135,27 @@ fn held_bytes_are_bounded() {
 }
 
 #[test]
+fn what_breaks_in_a_tunnel_ends_nothing_outside() {
+    let head = b"POST /a HTTP/1.1\r\nUpgrade: x\r\nContent-Length: 5\r\n\r\nab";
+    let ticket = b"\x16\x03\x03\0\x0a\x04\0\0\x06\0\0\0\0\0\0";
+    let said: [Said<'_>; 4] = [
+        (CLIENT, head),
+        (SERVER, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"),
+        (SERVER, ticket),
+        (SERVER, b"no record"),
+    ];
+    let driven = converse(&said);
+    assert_eq!((driven.found.len(), driven.parser.is_poisoned()), (2, false));
+    let mut driven = converse(&[&said[..], &[(CLIENT, b"cde")]].concat());
+    assert_eq!((driven.found.len(), driven.parser.is_poisoned()), (3, true));
+    assert_eq!(driven.found.pop().unwrap().2, "POST");
+    // It is told at the end at the latest.
+    let mut driven = converse(&said);
+    driven.end();
+    assert_eq!((driven.found.len(), driven.parser.is_poisoned()), (3, true));
+}
+
+#[test]
 fn what_comes_behind_a_gap_is_no_beginning() {
     let found = |gap| {
         let mut driven = Driven::new(L7Parser::<()>::default());
