@@ -40,11 +40,17 @@ pub(crate) enum Search<T> {
     Over,
 }
 
+/// Pieces of a prefix whose packets are remembered; those behind count as parts of the last one.
+///
+/// Rationale: nobody sends so many bytes one by one before it is clear what they begin, but to make
+/// the remembering cost more than the bytes.
+const MAX_PIECES: usize = 256;
+
 /// The first bytes of a side, at most [`L7Config::MAX_PREFIX`], and where they came from.
 #[derive(Debug, Default)]
 pub(crate) struct Prefix {
     bytes: Vec<u8>,
-    /// Where each piece begins in `bytes`.
+    /// Where each piece begins in `bytes`: at most [`MAX_PIECES`].
     pieces: Vec<(usize, Mark)>,
 }
 
@@ -245,7 +251,9 @@ impl Prefix {
     pub(crate) fn take<C>(&mut self, piece: Piece<'_>) -> usize {
         let room = L7Config::<C>::MAX_PREFIX.saturating_sub(self.bytes.len());
         let taken = piece.bytes.get(..room).unwrap_or(piece.bytes);
-        self.pieces.push((self.bytes.len(), piece.at));
+        if self.pieces.len() < MAX_PIECES {
+            self.pieces.push((self.bytes.len(), piece.at));
+        }
         self.bytes.extend_from_slice(taken);
         taken.len()
     }

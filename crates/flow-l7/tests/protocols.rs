@@ -135,6 +135,15 @@ fn held_bytes_are_bounded() {
 }
 
 #[test]
+fn where_held_bytes_came_from_is_bounded_too() {
+    let mut driven = Driven::new(L7Parser::<()>::default());
+    for byte in b"GET /".iter().chain(&[b'a'; 8_000]) {
+        driven.say(CLIENT, &[*byte]);
+    }
+    assert!(driven.parser.buffered_bytes() < 20 << 10);
+}
+
+#[test]
 fn what_breaks_in_a_tunnel_ends_nothing_outside() {
     let head = b"POST /a HTTP/1.1\r\nUpgrade: x\r\nContent-Length: 5\r\n\r\nab";
     let ticket = b"\x16\x03\x03\0\x0a\x04\0\0\x06\0\0\0\0\0\0";
