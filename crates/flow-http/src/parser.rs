@@ -95,6 +95,17 @@ impl HttpParser {
         self.tunnel.as_deref()
     }
 
+    /// [`SessionParser::feed`] up to the message that shows that [it is HTTP](Self::is_http), so
+    /// that what waits of the other side can come before the rest; says how many bytes it took.
+    pub fn feed_until_http(
+        &mut self,
+        side: FlowSide,
+        bytes: &[u8],
+        cx: &mut Context<'_, HttpMessage>,
+    ) -> usize {
+        self.feed_while(|parser| !parser.is_http(), side, bytes, cx)
+    }
+
     fn side(&self, side: FlowSide) -> &Side {
         match side {
             FlowSide::Initiator => &self.initiator,
@@ -152,23 +163,7 @@ impl SessionParser for HttpParser {
     }
 
     fn feed(&mut self, side: FlowSide, bytes: &[u8], cx: &mut Context<'_, HttpMessage>) {
-        let mut at = 0;
-        while let Some(rest @ [_, ..]) = bytes.get(at..) {
-            self.stop_if_idle(side);
-            let taken = match self.side(side).state {
-                State::StartLine => self.start_line(side, rest, at, cx),
-                State::Head => self.head(side, rest, at, cx),
-                State::Body(framing) => self.body(side, framing, rest, at, cx),
-                State::Search(search) => Ok(self.search(side, search, rest, at, cx)),
-                State::Behind09 => Ok(self.behind09(side, rest, at, cx)),
-                State::Off => return,
-            };
-            match taken {
-                Ok(taken) => at += taken,
-                Err(broken) => return self.break_off(side, &broken, at, cx),
-            }
-        }
-        self.stop_if_idle(side);
+        self.feed_while(|_| true, side, bytes, cx);
     }
 
     fn gap(&mut self, side: FlowSide, gap: Gap, cx: &mut Context<'_, HttpMessage>) -> GapAction {
@@ -210,6 +205,39 @@ impl SessionParser for HttpParser {
 }
 
 impl HttpParser {
+    fn feed_while(
+        &mut self,
+        goes_on: impl Fn(&Self) -> bool,
+        side: FlowSide,
+        bytes: &[u8],
+        cx: &mut Context<'_, HttpMessage>,
+    ) -> usize {
+        let mut at = 0;
+        while let Some(rest @ [_, ..]) = bytes.get(at..) {
+            if !goes_on(self) {
+                return at;
+            }
+            self.stop_if_idle(side);
+            let taken = match self.side(side).state {
+                State::StartLine => self.start_line(side, rest, at, cx),
+                State::Head => self.head(side, rest, at, cx),
+                State::Body(framing) => self.body(side, framing, rest, at, cx),
+                State::Search(search) => Ok(self.search(side, search, rest, at, cx)),
+                State::Behind09 => Ok(self.behind09(side, rest, at, cx)),
+                State::Off => return bytes.len(),
+            };
+            match taken {
+                Ok(taken) => at += taken,
+                Err(broken) => {
+                    self.break_off(side, &broken, at, cx);
+                    return bytes.len();
+                }
+            }
+        }
+        self.stop_if_idle(side);
+        bytes.len()
+    }
+
     /// Puts out what there is of a message that is cut off before the byte with index `end`.
     fn cut(&mut self, side: FlowSide, end: usize, cx: &mut Context<'_, HttpMessage>) {
         let sender = self.side_mut(side);

@@ -181,23 +181,24 @@ impl Opening {
         None
     }
 
-    /// Looks for an HTTP message; says whether there is one.
+    /// Looks for an HTTP message; says how many bytes there are up to its end, or its head's, if
+    /// there is one.
     pub(crate) fn search_http<C>(
         &mut self,
         side: FlowSide,
         piece: Piece<'_>,
         fresh: &HttpParser,
         cx: &mut Context<'_, L7Message<C>>,
-    ) -> bool {
-        let Some(http) = self.http.begin(|| Reader::boxed(fresh.clone())) else { return false };
-        http.feed(side, piece, cx, L7Message::Http);
+    ) -> Option<usize> {
+        let http = self.http.begin(|| Reader::boxed(fresh.clone()))?;
+        let taken = http.feed_until_http(side, piece, cx, L7Message::Http);
         if http.parser.is_http() {
-            return true;
+            return Some(taken);
         }
         if !http.wants_any() {
             self.http = Search::Over;
         }
-        false
+        None
     }
 
     pub(crate) fn buffered_bytes(&self) -> usize {

@@ -319,14 +319,14 @@ impl<C: Send + Debug + 'static> L7Parser<C> {
         let exit = opening.search_prelude(side, piece, self.config.max_prelude);
         let before = exit.as_ref().map_or(piece.bytes.len(), |exit| exit.at);
         let seen = Piece { bytes: piece.bytes.get(..before).unwrap_or_default(), at: piece.at };
-        if opening.search_http(side, seen, &self.config.http, cx)
+        if let Some(taken) = opening.search_http(side, seen, &self.config.http, cx)
             && let Some((known, others)) =
                 self.known_layer(Verdict::Is(L7Protocol::Http), side.other())
         {
             self.current = known;
             let next = self.enter_tunnel(side, piece);
             self.replay(side.other(), others.as_deref(), cx);
-            return if let Next::Nothing = next { Next::Again(piece.behind(before)) } else { next };
+            return if let Next::Nothing = next { Next::Again(piece.behind(taken)) } else { next };
         }
         let Some(exit) = exit else {
             if let Layer::Opening(opening) = &self.current

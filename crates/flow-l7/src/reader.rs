@@ -2,6 +2,7 @@ use std::cell::Cell;
 use std::fmt;
 
 use flow_core::{EndReason, FlowSide, Gap};
+use flow_http::{HttpMessage, HttpParser};
 use flow_session::{Context, GapAction, Mark, SessionParser};
 
 /// The next bytes of a side, and where the first of them came from.
@@ -147,6 +148,24 @@ impl<P: SessionParser> Reader<P> {
     ) -> R {
         let Self { parser, pending, .. } = self;
         cx.with_inner(at, of(pending, side), wrap, |cx| what(parser, cx))
+    }
+}
+
+impl Reader<HttpParser> {
+    /// See [`HttpParser::feed_until_http`].
+    pub(crate) fn feed_until_http<M>(
+        &mut self,
+        side: FlowSide,
+        Piece { bytes, at }: Piece<'_>,
+        cx: &mut Context<'_, M>,
+        wrap: fn(HttpMessage) -> M,
+    ) -> usize {
+        if !self.wants(side) {
+            return bytes.len();
+        }
+        of(&mut self.pending, side).get_or_insert(at);
+        let at = (at, bytes.len());
+        self.call(side, at, cx, wrap, |parser, cx| parser.feed_until_http(side, bytes, cx))
     }
 }
 

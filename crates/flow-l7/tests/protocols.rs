@@ -165,6 +165,13 @@ fn what_breaks_in_a_tunnel_ends_nothing_outside() {
 }
 
 #[test]
+fn what_is_held_is_read_before_the_other_side_breaks() {
+    let answer = b"<x/>HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno number";
+    let rest = &REQUEST[2..];
+    check(&[(CLIENT, &REQUEST[..2]), (SERVER, answer), (CLIENT, rest)], &["200", "GET"]);
+}
+
+#[test]
 fn what_comes_behind_a_gap_is_no_beginning() {
     let found = |gap| {
         let mut driven = Driven::new(L7Parser::<()>::default());
