@@ -40,11 +40,16 @@ pub(crate) struct Exchanges {
     pipelined: bool,
     /// A request or a response was missed, so that `pending` may hold answered requests.
     uncertain: bool,
+    /// Who sent the last request.
+    client: Option<FlowSide>,
+    /// The client sent something in place of its next request that cannot be read.
+    unreadable: bool,
 }
 
 impl Exchanges {
     /// Another request was sent.
     pub(crate) fn ask(&mut self, asked: Asked, max: usize) {
+        self.client = Some(asked.by);
         if !self.pending.is_empty() {
             if self.uncertain && !self.pipelined {
                 // A client that does not pipeline has its answers, captured or not.
@@ -63,6 +68,17 @@ impl Exchanges {
         }
     }
 
+    /// `side` sent something that is no start line. A server answers what it takes for a bad request,
+    /// too (400, RFC 9110 section 15.5.1).
+    pub(crate) fn ask_unreadably(&mut self, side: FlowSide) {
+        self.unreadable |= self.client == Some(side);
+    }
+
+    /// Whether an answer of `side` is to be expected.
+    pub(crate) fn owes(&self, side: FlowSide) -> bool {
+        self.next_for(side).is_some() || self.unreadable && self.client == Some(side.other())
+    }
+
     /// The request that the next response of `side` answers.
     pub(crate) fn next_for(&self, side: FlowSide) -> Option<&Asked> {
         self.pending.front().filter(|asked| asked.by == side.other())
@@ -77,6 +93,8 @@ impl Exchanges {
         }
         if self.pending.is_empty() && self.untracked > 0 {
             self.untracked -= 1;
+        } else if self.owes(side) {
+            self.unreadable = false;
         } else {
             // Joined midstream, or captured in another order than sent.
             self.uncertain = true;
@@ -166,6 +184,20 @@ mod tests {
         ask(&mut exchanges, "/answered early");
         ask(&mut exchanges, "/2");
         check(&mut exchanges, Some("/2"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_answered_last() {
+        let mut exchanges = Exchanges::default();
+        exchanges.ask_unreadably(CLIENT);
+        assert!(!exchanges.owes(SERVER));
+        ask(&mut exchanges, "/1");
+        exchanges.ask_unreadably(SERVER);
+        exchanges.ask_unreadably(CLIENT);
+        check(&mut exchanges, Some("/1"));
+        assert!(exchanges.owes(SERVER) && !exchanges.owes(CLIENT));
+        check(&mut exchanges, None);
+        assert!(!exchanges.owes(SERVER) && !exchanges.uncertain());
     }
 
     #[test]

@@ -295,6 +295,9 @@ impl HttpParser {
         };
         let reason = || format!("{} (at byte {offset} of the {sender})", broken.reason).into();
         self.broken.get_or_insert_with(reason);
+        if start.is_some() {
+            self.exchanges.ask_unreadably(side);
+        }
         self.side_mut(side).stop();
         self.stop_if_idle(side.other());
     }
@@ -308,7 +311,7 @@ impl HttpParser {
         let sender = self.side(side);
         let between_messages = sender.state == State::StartLine && sender.buffer.is_empty()
             || matches!(sender.state, State::Search(_) | State::Behind09);
-        if between_messages && self.exchanges.next_for(side).is_none() {
+        if between_messages && !self.exchanges.owes(side) {
             self.side_mut(side).stop();
         }
     }

@@ -286,9 +286,8 @@ impl HttpParser {
                 };
                 body.odd.add_if(line.malformed, Oddity::MalformedStartLine);
                 let framing = body.of_request(line.version);
-                if valid {
-                    self.note_request(side, &request, &body);
-                }
+                // A server answers what it cannot read, too.
+                self.note_request(side, &request, &body);
                 (HttpMessage::Request(request), framing)
             }
             StartLine::Response { version, status, reason } => {

@@ -416,7 +416,9 @@ fn broken_streams_poison() {
     let bad_header = "GET / HTTP/1.1\r\nA: b\r\n\x01: c\r\n\r\n";
     Connection::new()
         .send(C, bad_header)
-        .check(&["GET /, part, cut"])
+        .check_poison(None)
+        .send(S, OK)
+        .check(&["GET /, part, cut", "200 to GET / \"ok\""])
         .check_poison(Some("header line is invalid (at byte 30 of the initiator)"));
     Connection::new()
         .send(C, "PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n")
@@ -432,7 +434,9 @@ fn junk_behind_a_request_does_not_hide_its_response() {
         .check_wants(false, true)
         .check_poison(None)
         .send(S, OK)
-        .check(&["GET /a", "200 to GET /a \"ok\""])
+        .check_wants(false, true)
+        .send(S, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+        .check(&["GET /a", "200 to GET /a \"ok\"", "400"])
         .check_poison(Some("expected a start line (at byte 28 of the initiator)"));
 }
 
