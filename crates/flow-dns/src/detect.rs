@@ -59,9 +59,10 @@ pub enum DnsDetection {
 /// Whether the payload of a UDP datagram is a DNS message.
 ///
 /// With [`DnsService::Unknown`] the opcode must be one in use, the counts must fit the length,
-/// all questions and the first record must have valid names, types in the IANA registry and a
-/// class in use, and a message without records must end with its questions; other protocols and
-/// random bytes do not get that far. With a known service the header must make sense.
+/// all questions, or the first record if there is none, must have valid names, types in the IANA
+/// registry and a class in use, the first record behind questions must fit the length, and a message
+/// without records must end with its questions; other protocols and random bytes do not get that
+/// far. With a known service the header must make sense.
 ///
 /// Looks at some tens of bytes, most other traffic is sorted out by its first 12.
 #[must_use]
@@ -149,7 +150,7 @@ impl Entries<'_> {
         let has_records = records != [0; 3];
         let read = (0..questions)
             .try_for_each(|_| self.question())
-            .and_then(|()| if has_records { self.record() } else { self.end() });
+            .and_then(|()| if has_records { self.record(questions > 0) } else { self.end() });
         read.err().unwrap_or(DnsDetection::Dns)
     }
 
@@ -167,16 +168,18 @@ impl Entries<'_> {
         if plausible { Ok(()) } else { Err(DnsDetection::NotDns) }
     }
 
-    fn record(&mut self) -> Result<(), DnsDetection> {
+    /// Behind questions that are plausible, a record that fits is one: some clients send what is in
+    /// no registry, such as type 0 for padding.
+    fn record(&mut self, behind_questions: bool) -> Result<(), DnsDetection> {
         let name_at = self.at;
         self.name()?;
         let name = self.body.get(name_at..self.at).unwrap_or_default();
         let [a, b, c, d, _, _, _, _, i, j] = self.take()?;
         let (rtype, rclass) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
         let rdata = usize::from(u16::from_be_bytes([i, j]));
-        let plausible = known_type(rtype).is_some()
+        let registered = known_type(rtype).is_some() && (rtype == rr::OPT || is_class(rclass));
+        let plausible = (behind_questions || registered)
             && !is_netbios(name, rtype)
-            && (rtype == rr::OPT || is_class(rclass))
             && self.at + rdata <= self.length;
         if plausible { Ok(()) } else { Err(DnsDetection::NotDns) }
     }
@@ -223,11 +226,9 @@ fn is_class(class: u16) -> bool {
     known_class(class & 0x7FFF).is_some()
 }
 
-/// NetBIOS name service (RFC 1002 4.2) is like DNS but for its names, which are 16 bytes in 32
-/// letters from A to P, and types of its own that collide with later ones.
+/// NetBIOS name service (RFC 1002 4.2) is like DNS but for its names, the first label of which is 16
+/// bytes in 32 letters, and types of its own that collide with later ones: NIMLOC, which never came
+/// into use, and SRV, which begins with an underscore (RFC 2782).
 fn is_netbios(name: &[u8], qtype: u16) -> bool {
-    matches!(qtype, 32 | 33)
-        && name.split_first().is_some_and(|(&len, label)| {
-            len == 32 && label.iter().take(32).all(|octet| (b'A'..=b'P').contains(octet))
-        })
+    matches!(qtype, 32 | 33) && matches!(name, [32, first, ..] if *first != b'_')
 }

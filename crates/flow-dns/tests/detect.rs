@@ -18,6 +18,11 @@ fn dns() {
     check(&response(1), true, true);
     check(&message(0, 0x8400, [0, 1, 0, 0], &[b"\x01a\0", &record(1, &[1; 4])[2..]]), true, true);
     check(&message(1, 0x2800, [1, 0, 1, 0], &[QUESTION, &record(1, b"")]), true, true);
+    // Padding in a record of type and class 0, as the first DNSCrypt clients had it.
+    let padding = b"\0\0\0\0\0\0\0\0\0\0\x04\0\x0c\x01\xc2";
+    check(&message(1, 0x0100, [1, 0, 0, 1], &[QUESTION, padding]), true, true);
+    check(&message(1, 0x0100, [1, 0, 0, 1], &[QUESTION, &padding[..13]]), false, true);
+    check(&message(1, 0x0100, [0, 0, 0, 1], &[padding]), false, true);
     // A response to something unreadable is a header alone.
     check(&message(1, 0x8181, [0; 4], &[]), false, true);
     check(&message(1, 0x0100, [1, 0, 0, 0], &[b"\x03a"]), false, true);
@@ -45,6 +50,8 @@ fn not_dns() {
     // NetBIOS name service.
     let netbios = b"\x20FHFAEBEECACACACACACACACACACACAAA\0\0\x20\0\x01";
     assert!(!is_dns_datagram(&message(1, 0x0110, [1, 0, 0, 0], &[netbios]), DnsService::Unknown));
+    let damaged = b"\x20FHFAEBEECACA\xD7CACACACACACACACACAAA\0\0\x20\0\x01";
+    assert!(!is_dns_datagram(&message(1, 0x0110, [1, 0, 0, 0], &[damaged]), DnsService::Unknown));
     let answer =
         b"\x20FHFAEBEECACACACACACACACACACACAAA\0\0\x20\0\x01\0\0\0\x3c\0\x06\0\0\x0a\0\0\x01";
     assert!(!is_dns_datagram(&message(1, 0x8500, [0, 1, 0, 0], &[answer]), DnsService::Unknown));
