@@ -20,7 +20,8 @@ const MAX_STRANGE: u8 = 4;
 /// A message that is whole in the bytes given is read in place. One that is not is kept until the
 /// rest comes, 65,537 bytes at most. A gap inside of a message costs what is missing of it: what
 /// came before is given out as a message that is [`CutShort`](crate::DnsDefect::CutShort). After
-/// a gap that is not within one message, the rest of the side is lost.
+/// a gap that is not within one message, the side goes on if what follows is DNS beyond doubt, as it
+/// is where whole segments with whole messages are missing; otherwise the rest of the side is lost.
 ///
 /// If the first message of the connection is not DNS, see [`detect_dns_stream`], the parser
 /// [wants](SessionParser::wants) no more.
@@ -52,6 +53,18 @@ struct Side {
     start: Option<Mark>,
     /// Bytes still to come of a message that has a gap.
     skip: usize,
+    framing: Framing,
+}
+
+/// Whether the beginnings of a side's messages are known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Framing {
+    #[default]
+    Known,
+    /// A gap ended here, perhaps inside of a message.
+    Doubtful,
+    /// It did.
+    Lost,
 }
 
 /// A message with its length, or as much as there is of it.
@@ -104,7 +117,7 @@ impl DnsTcpParser {
             self.message(side, Framed { bytes: &buffer, start, end: at }, cx);
         }
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-            if self.is_over() {
+            if self.is_over() || self.side(side).framing == Framing::Lost {
                 return;
             }
             let start = cx.mark(at);
@@ -127,20 +140,30 @@ impl DnsTcpParser {
         skipped
     }
 
-    /// Looks at the beginning of the first message, so that another protocol is not kept until
-    /// its first two bytes, taken for a length, are fulfilled.
+    /// Looks at the beginning of the first message, and of the first one behind a gap, so that
+    /// something else is not kept until its first two bytes, taken for a length, are fulfilled.
     fn reconsider(&mut self, side: FlowSide) {
-        if self.state == State::Undecided {
-            let service = self.service;
-            if detect_dns_stream(&self.side(side).buffer, service) == DnsDetection::NotDns {
-                self.give_up(State::NotDns);
+        let is_doubtful = self.side(side).framing == Framing::Doubtful;
+        if is_doubtful || self.state == State::Undecided {
+            let service = self.expected(side);
+            match detect_dns_stream(&self.side(side).buffer, service) {
+                DnsDetection::NotDns if is_doubtful => self.lose(side),
+                DnsDetection::NotDns => self.give_up(State::NotDns),
+                DnsDetection::Dns | DnsDetection::NeedMore => {}
             }
         }
     }
 
+    /// It is not known where the messages of a side begin.
+    fn lose(&mut self, side: FlowSide) {
+        *self.side(side) = Side { framing: Framing::Lost, ..Side::default() };
+    }
+
     fn message(&mut self, side: FlowSide, framed: Framed<'_>, cx: &mut Context<'_, DnsMessage>) {
-        let Some(mut message) = self.decode(framed.bytes, cx.timestamp()) else {
+        let Some(mut message) = self.decode(side, framed.bytes, cx.timestamp()) else {
+            let is_doubtful = self.side(side).framing == Framing::Doubtful;
             match self.state {
+                _ if is_doubtful => self.lose(side),
                 State::Dns { strange } if strange + 1 < MAX_STRANGE => {
                     self.state = State::Dns { strange: strange + 1 };
                 }
@@ -153,6 +176,7 @@ impl DnsTcpParser {
             return;
         };
         self.state = State::Dns { strange: 0 };
+        self.side(side).framing = Framing::Known;
         if is_whole(framed.bytes) {
             if let Some(defect) = message.malformed() {
                 cx.anomaly(framed.end.saturating_sub(1), defect.reason());
@@ -169,8 +193,8 @@ impl DnsTcpParser {
         cx.emit_from(framed.start, framed.end, message);
     }
 
-    fn decode(&self, framed: &[u8], now: Timestamp) -> Option<DnsMessage> {
-        let is_dns = detect_dns_stream(framed, self.expected()) == DnsDetection::Dns;
+    fn decode(&mut self, side: FlowSide, framed: &[u8], now: Timestamp) -> Option<DnsMessage> {
+        let is_dns = detect_dns_stream(framed, self.expected(side)) == DnsDetection::Dns;
         framed.get(PREFIX..).filter(|_| is_dns).and_then(|body| DnsMessage::decode(body, now))
     }
 
@@ -182,11 +206,13 @@ impl DnsTcpParser {
         }
     }
 
-    /// What the next message is examined as: once there was a message, they all are lenient.
-    fn expected(&self) -> DnsService {
-        match (self.state, self.service) {
-            (State::Dns { .. }, DnsService::Unknown) => DnsService::Dns,
-            (_, service) => service,
+    /// What the next message is examined as: once there was a message, all are lenient that begin
+    /// where the one before ends.
+    fn expected(&mut self, side: FlowSide) -> DnsService {
+        match (self.side(side).framing, self.state, self.service) {
+            (Framing::Doubtful, ..) => DnsService::Unknown,
+            (_, State::Dns { .. }, DnsService::Unknown) => DnsService::Dns,
+            (.., service) => service,
         }
     }
 
@@ -210,8 +236,9 @@ impl DnsTcpParser {
 
     /// What there is of a message of which no more comes.
     fn cut_message(&mut self, side: FlowSide, cx: &mut Context<'_, DnsMessage>) {
+        let service = self.expected(side);
         let Side { buffer, start, .. } = std::mem::take(self.side(side));
-        let is_dns = detect_dns_stream(&buffer, self.expected()) == DnsDetection::Dns;
+        let is_dns = detect_dns_stream(&buffer, service) == DnsDetection::Dns;
         if let (true, Some(start)) = (is_dns, start) {
             self.message(side, Framed { bytes: &buffer, start, end: 0 }, cx);
         }
@@ -255,18 +282,19 @@ impl SessionParser for DnsTcpParser {
     fn gap(&mut self, side: FlowSide, gap: Gap, cx: &mut Context<'_, DnsMessage>) -> GapAction {
         let state = self.side(side);
         let missing = match framed_len(&state.buffer) {
+            _ if state.framing != Framing::Known => 0,
             Some(len) => len - state.buffer.len(),
             None if state.buffer.is_empty() => state.skip,
             None => 0,
         };
         self.cut_message(side, cx);
-        match usize::try_from(gap.len).ok().and_then(|len| missing.checked_sub(len)) {
-            Some(skip) if !self.is_over() => {
-                self.side(side).skip = skip;
-                GapAction::Resume
-            }
-            _ => GapAction::StopSide,
+        if self.is_over() {
+            return GapAction::StopSide;
         }
+        let skip = usize::try_from(gap.len).ok().and_then(|len| missing.checked_sub(len));
+        let framing = if skip.is_some() { Framing::Known } else { Framing::Doubtful };
+        *self.side(side) = Side { skip: skip.unwrap_or(0), framing, ..Side::default() };
+        GapAction::Resume
     }
 
     fn close(&mut self, side: FlowSide, _: EndReason, cx: &mut Context<'_, DnsMessage>) {
@@ -277,8 +305,10 @@ impl SessionParser for DnsTcpParser {
         }
     }
 
-    fn wants(&self, _: FlowSide) -> bool {
-        self.state != State::NotDns
+    fn wants(&self, side: FlowSide) -> bool {
+        let [initiator, responder] = &self.sides;
+        let side = if side == FlowSide::Initiator { initiator } else { responder };
+        self.state != State::NotDns && side.framing != Framing::Lost
     }
 
     fn buffered_bytes(&self) -> usize {
