@@ -28,7 +28,7 @@
 //! After an HTTP `CONNECT` that was granted or an `Upgrade` that was agreed to, and after the
 //! handshakes of SOCKS 4, 4A and 5, the bytes inside are a connection of their own. In front of
 //! TLS a dialogue may stand: SMTP, IMAP, POP3, FTP, NNTP, IRC and other lines of text, XMPP, LDAP,
-//! PostgreSQL, RDP.
+//! PostgreSQL, MySQL, RDP.
 //!
 //! What is unknown stays so: once no protocol is possible any more the parser wants neither side,
 //! and the engine only counts.

@@ -11,7 +11,7 @@ use crate::reader::{Piece, of};
 
 /// The words that a proxy or a server is talked to with before another protocol begins: SOCKS 4
 /// and 5 (RFC 1928, RFC 1929), and the dialogues in front of STARTTLS: lines of text (SMTP, IMAP,
-/// POP3, FTP, NNTP, IRC …), XMPP, LDAP, PostgreSQL, RDP.
+/// POP3, FTP, NNTP, IRC …), XMPP, LDAP, PostgreSQL, MySQL, RDP.
 ///
 /// Each is taken for a sequence of units with bounds that are known: lines, tags, messages behind
 /// their length. Behind a unit of the last kinds a TLS record may stand, and there TLS begins,

@@ -74,6 +74,16 @@ fn ldap() {
 }
 
 #[test]
+fn mysql() {
+    let greeting = [&b"\x4a\0\0\0\x0a8.0.36\0"[..], &[0xff; 66]].concat();
+    let request = [&b"\x20\0\0\x01\x85\xae\xff\0"[..], &[0; 28]].concat();
+    check_tls(&[(SERVER, &greeting), (CLIENT, &request)]);
+    // Without the flag for TLS what follows is a user's name.
+    let request = [&b"\x20\0\0\x01\x85\xa6\xff\0"[..], &[0; 28]].concat();
+    check(&[(SERVER, &greeting), (CLIENT, &request), (CLIENT, HELLO)], &[]);
+}
+
+#[test]
 fn postgresql() {
     const SSL: &[u8] = b"\x00\x00\x00\x08\x04\xd2\x16\x2f";
     const GSS: &[u8] = b"\x00\x00\x00\x08\x04\xd2\x16\x30";

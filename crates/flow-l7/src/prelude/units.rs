@@ -10,7 +10,7 @@ pub(crate) const ENTERING: u8 = u8::MAX;
 /// What the units of a prelude look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Lines of text.
+    /// Lines of text, or the packets that MySQL begins with, which may begin with the same bytes.
     Lines,
     /// Tags of XML.
     Xmpp,
@@ -89,7 +89,7 @@ impl Kind {
                 Detection::No => Step::Out,
                 Detection::NeedMore => Step::More,
             },
-            (Self::Lines, _) => Step::Until(b'\n'),
+            (Self::Lines, _) => line(side, state, head),
             (Self::Xmpp, _) => Step::Until(b'>'),
             (Self::Ldap, _) => ldap(head),
             (Self::Tpkt, _) => tpkt(head),
@@ -97,6 +97,41 @@ impl Kind {
             (Self::Postgres, FlowSide::Responder) if matches!(first, b'S' | b'N') => Step::Unit(1),
             (Self::Postgres, FlowSide::Responder) => Step::Out,
         }
+    }
+}
+
+/// A line, or a packet if the first two bytes of the side say so, since text has no zeros.
+fn line(side: FlowSide, state: &mut u8, head: &[u8]) -> Step {
+    const FIRST: u8 = 0;
+    const LINES: u8 = 1;
+    const PACKETS: u8 = 2;
+    match (*state, head) {
+        (FIRST, [b'\n', ..] | [_, 1..=u8::MAX, ..]) => *state = LINES,
+        (FIRST, [_, 0, ..]) => {
+            let step = mysql(side, head);
+            if step != Step::More {
+                *state = PACKETS;
+            }
+            return step;
+        }
+        (FIRST, _) => return Step::More,
+        // Only TLS makes sense behind it.
+        (PACKETS, _) => return Step::Out,
+        _ => {}
+    }
+    Step::Until(b'\n')
+}
+
+/// The greeting of a MySQL server, and the client's SSLRequest: a length of three bytes and a number
+/// in front of version 10 of the protocol, and of flags with the one for TLS.
+fn mysql(side: FlowSide, head: &[u8]) -> Step {
+    match (side, head) {
+        (FlowSide::Responder, [len, 0, 0, 0, 10, ..]) => Step::Unit(4 + usize::from(*len)),
+        (FlowSide::Initiator, [32, 0, 0, 1, _, flags, ..]) if flags & 8 != 0 => Step::Unit(4 + 32),
+        (_, [_, 0] | [_, 0, 0]) => Step::More,
+        (FlowSide::Responder, [_, 0, 0, 0]) => Step::More,
+        (FlowSide::Initiator, [32, 0, 0, 1] | [32, 0, 0, 1, _]) => Step::More,
+        _ => Step::Out,
     }
 }
 
