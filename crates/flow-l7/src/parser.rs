@@ -149,6 +149,12 @@ impl<C: Send + Debug + 'static> L7Parser<C> {
                 http.feed(side, piece, cx, L7Message::Http);
                 return self.enter_tunnel(side, piece);
             }
+            // A server that speaks no TLS says so in its own words. Its first byte begins no record.
+            Layer::Tls(tls) if tls.is_fresh(side) && piece.bytes.starts_with(b"H") => {
+                let http = Reader::boxed(self.config.http.clone()).without(side.other());
+                self.current = Layer::Http(http);
+                return Next::Again(piece);
+            }
             Layer::Tls(tls) => _ = tls.feed(side, piece, cx, L7Message::Tls),
             Layer::Dns(dns) => _ = dns.feed(side, piece, cx, L7Message::Dns),
             Layer::Custom(custom) => _ = custom.feed(side, piece, cx, L7Message::Custom),

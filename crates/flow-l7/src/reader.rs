@@ -25,19 +25,27 @@ impl Piece<'_> {
 pub(crate) struct Reader<P> {
     pub(crate) parser: P,
     pending: [Option<Mark>; 2],
+    /// Sides that have said something.
+    begun: [bool; 2],
     /// Sides of which nothing more makes sense.
     stopped: [bool; 2],
 }
 
 impl<P: SessionParser> Reader<P> {
     pub(crate) fn boxed(parser: P) -> Box<Self> {
-        Box::new(Self { parser, pending: [None; 2], stopped: [false; 2] })
+        Box::new(Self { parser, pending: [None; 2], begun: [false; 2], stopped: [false; 2] })
     }
 
     /// Leaves out `side`, the beginning of which was something else.
     pub(crate) fn without(mut self: Box<Self>, side: FlowSide) -> Box<Self> {
         *of(&mut self.stopped, side) = true;
         self
+    }
+
+    /// Whether the next bytes of `side` are its first ones.
+    pub(crate) fn is_fresh(&self, side: FlowSide) -> bool {
+        let [initiator, responder] = self.begun;
+        !(if side == FlowSide::Initiator { initiator } else { responder })
     }
 
     /// Whether the parser has a use for more of `side`.
@@ -68,6 +76,7 @@ impl<P: SessionParser> Reader<P> {
             return false;
         }
         of(&mut self.pending, side).get_or_insert(piece.at);
+        *of(&mut self.begun, side) = true;
         let Piece { bytes, at } = piece;
         let found = Cell::new(false);
         let wrap = |message| {
@@ -90,6 +99,7 @@ impl<P: SessionParser> Reader<P> {
             return;
         }
         let at = (cx.mark(0), 0);
+        *of(&mut self.begun, side) = true;
         match self.call(side, at, cx, wrap, |parser, cx| parser.gap(side, gap, cx)) {
             GapAction::Resume => {}
             GapAction::Resync => *of(&mut self.pending, side) = None,

@@ -41,6 +41,13 @@ fn both_sides_count() {
 }
 
 #[test]
+fn a_server_may_answer_tls_in_http() {
+    let driven = check(&[(CLIENT, HELLO), (SERVER, ANSWER)], &["client_hello", "204"]);
+    assert_eq!(driven.parser.protocol(), Some(L7Protocol::Http));
+    check(&[(CLIENT, HELLO), (SERVER, b"Hello"), (CLIENT, REQUEST)], &["client_hello"]);
+}
+
+#[test]
 fn tls_begins_in_a_tunnel() {
     let said: [Said<'_>; 4] =
         [(CLIENT, CONNECT), (SERVER, CONNECTED), (CLIENT, HELLO), (SERVER, SERVER_HELLO)];
