@@ -87,7 +87,8 @@ impl<C: Send + Debug + 'static> L7Config<C> {
 
     /// Adds a protocol over UDP. Its messages are [`L7Message::Custom`](crate::L7Message::Custom).
     ///
-    /// `detect` gets whole datagrams, until it or another protocol says `Yes` to one.
+    /// `detect` gets whole datagrams, until one of the user's protocols says `Yes`; DNS is looked for
+    /// in those before.
     #[must_use]
     pub fn with_datagram_protocol<P>(
         mut self,
@@ -108,7 +109,7 @@ impl<C> L7Config<C> {
     ///
     /// Rationale: HTTP, TLS and DNS need a line, 11 bytes and a question; beyond it only the
     /// longest start lines are undecided, which the HTTP parser keeps by itself.
-    pub const MAX_PREFIX: usize = 8 << 10;
+    pub const MAX_PREFIX: usize = 2 << 10;
 }
 
 impl<C> Default for L7Config<C> {

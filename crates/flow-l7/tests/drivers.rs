@@ -80,6 +80,8 @@ fn a_parser_that_lost_its_way_ends_once() {
         (SERVER, ANSWER),
     ];
     let told = told(&said, "", PoisonPolicy::EndSession);
-    let expected = ["started", "GET", "204", "expected a start line", "parse error", "parse_error"];
-    assert_eq!(told, expected);
+    // Each side is told of: the server may still have answered what the client cannot be read to ask.
+    let violations = ["expected a start line"; 2];
+    let expected = [&["started", "GET", "204"], &violations[..], &["parse error", "parse_error"]];
+    assert_eq!(told, expected.concat());
 }
