@@ -26,9 +26,11 @@ const INLINE: usize = 38;
 /// none at the end; the root is `.`.
 ///
 /// Labels may have any bytes (RFC 2181 11). A dot or backslash inside a label is preceded by a
-/// backslash, and anything but printable ASCII is `\DDD` in decimal (RFC 1035 5.1, RFC 4343 2.1),
-/// so the text is always ASCII and always says exactly what was sent. It is empty if what was
-/// sent is no name: too long, or with pointers that loop or point out of the message.
+/// backslash. A label of UTF-8, as multicast DNS has them (RFC 6762 16, RFC 6763 4.3), is shown as
+/// it is, spaces included, but for characters that would not show; all other bytes but printable
+/// ASCII are `\DDD` in decimal (RFC 1035 5.1, RFC 4343 2.1). So the text always says exactly what
+/// was sent. It is empty if what was sent is no name: too long, or with pointers that loop or
+/// point out of the message.
 ///
 /// Comparison is exact; use [`str::eq_ignore_ascii_case`] for that of RFC 4343.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -242,13 +244,33 @@ fn push_label(text: &mut Builder<INLINE>, label: &[u8]) {
         text.push(label);
         return;
     }
-    for &byte in label {
-        match byte {
-            b'.' | b'\\' => text.push(&[b'\\', byte]),
-            b'!'..=b'~' => text.push(&[byte]),
-            _ => text.push(&decimal_escape(byte)),
+    let Ok(label) = std::str::from_utf8(label) else {
+        return label.iter().for_each(|&byte| push_byte(text, byte));
+    };
+    for character in label.chars() {
+        let mut bytes = [0; 4];
+        let bytes = character.encode_utf8(&mut bytes).as_bytes();
+        if character.is_ascii_graphic() || is_hidden(character) {
+            bytes.iter().for_each(|&byte| push_byte(text, byte));
+        } else {
+            text.push(bytes);
         }
     }
+}
+
+fn push_byte(text: &mut Builder<INLINE>, byte: u8) {
+    match byte {
+        b'.' | b'\\' => text.push(&[b'\\', byte]),
+        b'!'..=b'~' => text.push(&[byte]),
+        _ => text.push(&decimal_escape(byte)),
+    }
+}
+
+/// Characters that would not show, or make others show in another place.
+fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// `\DDD`.
@@ -324,6 +346,8 @@ mod tests {
     #[test]
     fn escapes() {
         check(b"\x05a.b\\c\x02 \xFF\x00", 0, Ok(("a\\.b\\\\c.\\032\\255", 10)));
+        check(b"\x06caf\xC3\xA9 \x00", 0, Ok(("caf\u{e9} ", 8)));
+        check(b"\x04a\x1B.b\x03\xE2\x80\xAE\x00", 0, Ok(("a\\027\\.b.\\226\\128\\174", 10)));
     }
 
     #[test]
