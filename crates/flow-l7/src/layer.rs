@@ -71,7 +71,7 @@ impl<C: Send + std::fmt::Debug + 'static> Layer<C> {
         match self {
             Self::Opening(opening) => opening.wants(side),
             // A side that HTTP needs no more of may still turn into a tunnel by the other's word.
-            Self::Http(http) => http.wants_any(),
+            Self::Http(http) => http.reads(side) && http.wants_any(),
             Self::Tls(tls) => tls.wants(side),
             Self::Dns(dns) => dns.wants(side),
             Self::Custom(custom) => custom.wants(side),

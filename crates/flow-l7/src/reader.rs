@@ -48,11 +48,15 @@ impl<P: SessionParser> Reader<P> {
         !(if side == FlowSide::Initiator { initiator } else { responder })
     }
 
+    /// Whether `side` still makes sense to the parser.
+    pub(crate) fn reads(&self, side: FlowSide) -> bool {
+        let [initiator, responder] = self.stopped;
+        !(if side == FlowSide::Initiator { initiator } else { responder })
+    }
+
     /// Whether the parser has a use for more of `side`.
     pub(crate) fn wants(&self, side: FlowSide) -> bool {
-        let [initiator, responder] = self.stopped;
-        let stopped = if side == FlowSide::Initiator { initiator } else { responder };
-        !stopped && self.parser.wants(side) && !self.parser.is_poisoned()
+        self.reads(side) && self.parser.wants(side) && !self.parser.is_poisoned()
     }
 
     pub(crate) fn wants_any(&self) -> bool {

@@ -293,3 +293,13 @@ fn a_protocol_of_the_users_over_udp() {
     assert_eq!(parser.parse(b"##a", CLIENT), [L7Message::Custom("##a".to_owned())]);
     assert_eq!(parser.parse(b"b", SERVER), [L7Message::Custom("b".to_owned())]);
 }
+
+#[test]
+fn a_side_that_is_done_stays_so() {
+    let data = [&b"\x17\x03\x03\x00\x10"[..], &[7; 16]].concat();
+    let mut driven = converse(&[(CLIENT, &data)]);
+    assert!(!driven.parser.wants(CLIENT));
+    driven.say(SERVER, b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(driven.found.len(), 1);
+    assert!(!driven.parser.wants(CLIENT) && driven.parser.wants(SERVER));
+}
