@@ -272,7 +272,9 @@ impl Driven {
         let wanted = FlowSide::BOTH.map(|side| parser.wants(side));
         for side in FlowSide::BOTH {
             let at = side.index();
-            assert!(self.wanted[at] || !wanted[at], "the {side:?} is wanted again");
+            // Of a side that has sent everything, nobody can be fed again.
+            let again = wanted[at] && !self.wanted[at] && !self.ended[at];
+            assert!(!again, "the {side:?} is wanted again");
         }
         self.wanted = wanted;
     }
