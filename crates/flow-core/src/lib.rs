@@ -62,6 +62,7 @@
 //! of large tables. Memory is bounded by [`FlowTrackerConfig::max_flows`] and
 //! [`DefragmentConfig`].
 
+mod capture;
 mod clock;
 mod config;
 mod conn_state;
@@ -88,6 +89,7 @@ mod time;
 mod timers;
 mod tracker;
 
+pub use self::capture::CaptureStats;
 pub use self::config::{
     ChecksumPolicy, DefragmentConfig, FlowTrackerConfig, OverflowPolicy, UrgentPolicy,
 };
