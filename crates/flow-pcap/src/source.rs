@@ -106,6 +106,12 @@ impl PcapFlowSource {
         Views { input, walk: &mut self.walk }
     }
 
+    /// Whether the packets are lent from the mapped file, so that none has to be waited for.
+    #[must_use]
+    pub fn is_mapped(&self) -> bool {
+        matches!(self.input, Input::Mapped(_))
+    }
+
     /// Packets given so far.
     #[must_use]
     pub fn packets(&self) -> u64 {

@@ -15,6 +15,7 @@
 //! | `decode` | `flow::http::ContentDecoder` | `flow-http`, with decompressors |
 //! | `l7` | `flow::l7` | `flow-l7` |
 //! | `pcap` | `flow::pcap` | `flow-pcap` |
+//! | `tokio` | `flow::tokio` | `flow-tokio` |
 //!
 //! All of them are on by default.
 
@@ -36,6 +37,8 @@ pub use flow_l7 as l7;
 pub use flow_pcap as pcap;
 #[cfg(feature = "tls")]
 pub use flow_tls as tls;
+#[cfg(feature = "tokio")]
+pub use flow_tokio as tokio;
 
 /// The code in the README compiles.
 #[cfg(all(doctest, feature = "full"))]
