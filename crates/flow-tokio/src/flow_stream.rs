@@ -12,7 +12,9 @@ use flow_session::{
 };
 
 use crate::event_stream::Drive;
-use crate::{EventStream, PacketSource, SessionStream, Sessions};
+use crate::{
+    ConversationConfig, Conversations, EventStream, PacketSource, SessionStream, Sessions,
+};
 
 /// The flow events of a source, from [`PacketSource::flow_stream`], and the way to what is made of
 /// flows.
@@ -241,6 +243,24 @@ impl<S: PacketSource, E: FlowExtractor, U: Send + 'static> FlowStream<S, E, U> {
         self.into_sessions(|extractor, init| {
             FlowProtocolDriver::with_state(extractor, stream, datagram, init)
         })
+    }
+
+    /// The TCP connections, each as a stream of the bytes of both sides.
+    #[must_use]
+    pub fn conversations(self) -> Conversations<S, E, U>
+    where
+        S: 'static,
+    {
+        self.conversations_with(ConversationConfig::default())
+    }
+
+    /// The same with other limits, or another answer to readers that are too slow.
+    #[must_use]
+    pub fn conversations_with(self, config: ConversationConfig) -> Conversations<S, E, U>
+    where
+        S: 'static,
+    {
+        Conversations::new(self, config)
     }
 
     fn into_sessions<T: ParserSet>(

@@ -53,6 +53,10 @@
 //! | events of an [`EventStream`] | those of one packet |
 //! | batches of a [`CaptureFile`] that is read by a thread | four, of 128 KiB each or one packet |
 //! | the next packets of [`Merged`] files, of a paced replay | one of each |
+//! | bytes of [`Conversations`] | [`ConversationConfig`] |
+//!
+//! Conversations are the exception to the rule that nothing is read ahead: whoever reads one of them
+//! must not wait for the readers of the others. How far, and what happens then, is theirs to say.
 //!
 //! # Time
 //!
@@ -62,6 +66,7 @@
 
 mod channel;
 mod clock;
+mod conversations;
 mod error;
 mod event_stream;
 mod flow_stream;
@@ -78,6 +83,7 @@ mod capture_file;
 mod tap;
 
 pub use self::channel::{IntoPacket, StreamSource};
+pub use self::conversations::{Conversation, ConversationConfig, Conversations, WhenFull};
 pub use self::error::Error;
 pub use self::event_stream::{Drive, EventStream, MAX_PACKETS_PER_POLL, Sourced};
 pub use self::flow_stream::{FlowStream, Flows};
