@@ -1,7 +1,7 @@
 //! The wake-ups between the pump and the readers of conversations, in many of the orders in which
 //! threads can run: nobody sleeps for ever, and nothing is lost.
 
-#![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
+#![allow(clippy::field_reassign_with_default, clippy::unwrap_used, dead_code, unreachable_pub)]
 
 /// What the hub is synchronised with here.
 mod sync {

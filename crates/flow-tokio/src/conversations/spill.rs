@@ -152,7 +152,7 @@ mod tests {
         let mut size = 1;
         for i in 0..200_u8 {
             size = size * 7919 % 20_011;
-            let bytes: Vec<u8> = (0..size).map(|at| (at % 251) as u8 ^ i).collect();
+            let bytes: Vec<u8> = (0..size).map(|at| u8::try_from(at % 251).unwrap() ^ i).collect();
             assert!(queue.push(&mut file, &bytes).unwrap());
             expected.extend(bytes);
             let len = expected.len().min(size / 2 + 9_000);
