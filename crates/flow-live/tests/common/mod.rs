@@ -51,7 +51,7 @@ impl Wire {
         match Self::new() {
             Ok(wire) => Some(wire),
             Err(reason) => {
-                skip(&format!("no network namespaces: {reason}"));
+                skip(&format!("needs root and iproute2: {reason}"));
                 None
             }
         }
@@ -146,10 +146,9 @@ fn ip(arguments: &str) -> Result<(), String> {
 }
 
 fn run(command: &mut Command) -> Result<(), String> {
-    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    let output = command.output().map_err(|error| error.to_string())?;
     let complaint = String::from_utf8_lossy(&output.stderr);
-    let complaint = complaint.trim().replace('\n', " ");
-    if output.status.success() { Ok(()) } else { Err(format!("{command:?}: {complaint}")) }
+    if output.status.success() { Ok(()) } else { Err(complaint.trim().replace('\n', " ")) }
 }
 
 /// Removes the namespaces of test processes that were killed.
