@@ -1,18 +1,26 @@
 use std::fmt;
+use std::ops::ControlFlow;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use flow_core::{CaptureStats, FlowExtractor, LinkType};
 use flow_live::{LiveCapture, LiveConfig};
 use tokio::io::unix::AsyncFd;
+use tokio::time::{Instant, Sleep};
 
 use crate::{Error, FlowStream, PacketSource, Take};
 
 /// A live interface.
 ///
-/// Packets are lent from the ring that the kernel writes them to. While nobody takes what is found
+/// Packets are read from the ring that the kernel writes them to. While nobody takes what is found
 /// in them, none is read; the ring fills, and what does not fit any more is
 /// [counted](PacketSource::capture_stats) as dropped by the kernel. What is lost is never lost
 /// silently.
+///
+/// If the interface is removed, what was captured comes first, then an error. As its removal may
+/// wake nobody, a silent one is looked at every second; this needs a tokio runtime with its clock
+/// enabled.
 ///
 /// ```no_run
 /// use flow_extract::FiveTuple;
@@ -35,13 +43,18 @@ use crate::{Error, FlowStream, PacketSource, Take};
 /// ```
 pub struct AsyncCapture {
     capture: AsyncFd<LiveCapture>,
+    /// When to look at a silent interface.
+    look: Option<Pin<Box<Sleep>>>,
     is_over: bool,
     /// The last that was counted, for when the interface is gone.
     stats: CaptureStats,
 }
 
+/// How often a silent interface is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
 impl AsyncCapture {
-    /// Opens an interface, in immediate mode, with the other defaults of [`LiveConfig`].
+    /// Opens an interface with the defaults of [`LiveConfig`].
     ///
     /// # Errors
     ///
@@ -81,9 +94,13 @@ impl AsyncCapture {
     /// This is not called in a tokio runtime with its I/O driver on.
     pub fn new(capture: LiveCapture) -> Result<Self, Error> {
         let _runtime = tokio::runtime::Handle::try_current().map_err(std::io::Error::other)?;
+        #[allow(
+            deprecated,
+            reason = "what replaces it is unsafe, for types whose descriptor may change"
+        )]
         let capture = AsyncFd::try_with_interest(capture, tokio::io::Interest::READABLE)
             .map_err(|error| error.into_parts().1)?;
-        Ok(Self { capture, is_over: false, stats: CaptureStats::default() })
+        Ok(Self { capture, look: None, is_over: false, stats: CaptureStats::default() })
     }
 
     /// See [`PacketSource::flow_stream`].
@@ -119,23 +136,31 @@ impl PacketSource for AsyncCapture {
         cx: &mut Context<'_>,
         take: &mut Take<'_>,
     ) -> Poll<Option<Result<(), Error>>> {
-        while !self.is_over {
-            let mut ready = ready!(self.capture.poll_read_ready_mut(cx))?;
-            loop {
-                match ready.get_inner_mut().next_view() {
-                    Ok(Some(view)) => {
-                        if take(view.into()).is_break() {
-                            return Poll::Ready(Some(Ok(())));
-                        }
+        let Self { capture, look, is_over, .. } = self;
+        while !*is_over {
+            let handed_over = match capture.poll_read_ready_mut(cx)? {
+                Poll::Ready(mut ready) => {
+                    let handed_over = hand_over(ready.get_inner_mut(), take);
+                    if matches!(handed_over, Ok(ControlFlow::Continue(()))) {
+                        ready.clear_ready();
                     }
-                    Ok(None) => break,
-                    Err(error) => {
-                        self.is_over = true;
-                        return Poll::Ready(Some(Err(error.into())));
-                    }
+                    handed_over
+                }
+                Poll::Pending => {
+                    let timer = look.get_or_insert_with(|| Box::pin(tokio::time::sleep(LOOK)));
+                    ready!(timer.as_mut().poll(cx));
+                    timer.as_mut().reset(Instant::now() + LOOK);
+                    hand_over(capture.get_mut(), take)
+                }
+            };
+            match handed_over {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(())) => return Poll::Ready(Some(Ok(()))),
+                Err(error) => {
+                    *is_over = true;
+                    return Poll::Ready(Some(Err(error)));
                 }
             }
-            ready.clear_ready();
         }
         Poll::Ready(None)
     }
@@ -154,6 +179,16 @@ impl PacketSource for AsyncCapture {
         }
         self.stats
     }
+}
+
+/// Hands over what is there, until `take` breaks off.
+fn hand_over(capture: &mut LiveCapture, take: &mut Take<'_>) -> Result<ControlFlow<()>, Error> {
+    while let Some(view) = capture.next_view()? {
+        if take(view.into()).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    Ok(ControlFlow::Continue(()))
 }
 
 impl fmt::Debug for AsyncCapture {
