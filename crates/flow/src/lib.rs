@@ -16,8 +16,9 @@
 //! | `l7` | `flow::l7` | `flow-l7` |
 //! | `pcap` | `flow::pcap` | `flow-pcap` |
 //! | `tokio` | `flow::tokio` | `flow-tokio` |
+//! | `live` | `flow::live`, `flow::tokio::AsyncCapture` | `flow-live` |
 //!
-//! All of them are on by default.
+//! All of them are on by default but `live`, which needs libpcap.
 
 pub use flow_core::*;
 #[cfg(feature = "reassembly")]
@@ -33,6 +34,8 @@ pub use flow_extract as extract;
 pub use flow_http as http;
 #[cfg(feature = "l7")]
 pub use flow_l7 as l7;
+#[cfg(feature = "live")]
+pub use flow_live as live;
 #[cfg(feature = "pcap")]
 pub use flow_pcap as pcap;
 #[cfg(feature = "tls")]

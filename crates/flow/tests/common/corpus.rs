@@ -177,7 +177,8 @@ pub(crate) fn stamp(packets: &mut [Packet]) {
     }
 }
 
-pub(crate) fn captures() -> Option<Vec<Capture>> {
+/// The files of the corpus, if it is there.
+pub(crate) fn files() -> Option<Vec<PathBuf>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus/pcaps");
     if !folder.is_dir() {
         println!("SKIPPED: no shared/corpus beside the checkout");
@@ -186,7 +187,11 @@ pub(crate) fn captures() -> Option<Vec<Capture>> {
     let files = fs::read_dir(folder).unwrap();
     let mut files: Vec<PathBuf> = files.map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    Some(files.iter().map(|file| Capture::open(file)).collect())
+    Some(files)
+}
+
+pub(crate) fn captures() -> Option<Vec<Capture>> {
+    Some(files()?.iter().map(|file| Capture::open(file)).collect())
 }
 
 /// Numbers that look random and are the same every time.
