@@ -103,3 +103,28 @@ fn length_prefixed() {
 fn any_protocol() {
     check("any_protocol");
 }
+
+#[test]
+fn async_http() {
+    check("async_http");
+}
+
+#[test]
+fn async_dns() {
+    check("async_dns");
+}
+
+#[test]
+fn async_dns_tcp() {
+    check("async_dns_tcp");
+}
+
+#[test]
+fn conversations_to_files() {
+    check("conversations_to_files");
+}
+
+#[test]
+fn service() {
+    check("service");
+}

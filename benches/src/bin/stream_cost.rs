@@ -104,9 +104,8 @@ fn by_driver(path: &Path) -> Result<Found, Box<dyn Error>> {
 
 fn by_stream(path: &Path) -> Result<Found, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut events = CaptureFile::open(path)?
-        .flow_stream(FiveTuple::bidirectional())
-        .session_stream(parser());
+    let mut events =
+        CaptureFile::open(path)?.flow_stream(FiveTuple::bidirectional()).session_stream(parser());
     let mut messages = 0;
     let mut clock = Stopwatch::default();
     clock.time(|| {
