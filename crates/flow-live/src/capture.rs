@@ -17,8 +17,8 @@ use crate::{Error, Fanout, LiveConfig};
 ///
 /// Read with [`next_view`](Self::next_view) until it gives `None`, then [`wait`](Self::wait), and
 /// so on. With an event loop of your own, wait for the descriptor to become readable (its
-/// [`AsFd`]); as no descriptor becomes readable when an interface is removed while it is down,
-/// call `next_view` now and then also if it does not.
+/// [`AsFd`]). The removal of the interface does not make it so: call `next_view` now and then even
+/// if nothing comes.
 ///
 /// # Damage
 ///
@@ -154,8 +154,8 @@ impl LiveCapture {
         Ok(opened)
     }
 
-    /// The next packet if one is there now, lent until the next call. Does not wait, but for a
-    /// seventh of a second once the interface was removed, for the last packets.
+    /// The next packet if one is there now, lent until the next call. Does not wait, but once, for
+    /// 150 ms at most: for the last packets of an interface that was removed.
     ///
     /// # Errors
     ///

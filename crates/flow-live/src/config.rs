@@ -7,7 +7,8 @@ pub struct LiveConfig {
     /// Rationale: 262,144 is what libpcap takes for "all of it" (`MAXIMUM_SNAPLEN`). Shorter loses
     /// payload: a frame is as long as segmentation offload makes it, not as the network does.
     pub snaplen: u32,
-    /// Bytes of the kernel's buffer for packets that were not read yet.
+    /// Bytes of the kernel's buffer for packets that were not read yet; on Linux a block of 256 KiB
+    /// at least, and 0 for what libpcap thinks right.
     ///
     /// Rationale: 16 MiB are a seventh of a second of a full 1 Gbit/s link, or 64 blocks of 256
     /// KiB. However few packets come, no more than 20 blocks are begun in a second, so that a
@@ -20,7 +21,7 @@ pub struct LiveConfig {
     ///
     /// On Linux this takes a buffer of slots that each have room for the longest frame there may
     /// be. With segmentation offload, which is the rule, a slot takes 64 KiB: the default buffer
-    /// then has room for 255 packets, however short, in place of 10,000 full ones. It is for
+    /// then has room for 256 packets, however short, in place of 10,000 full ones. It is for
     /// programs that answer packets, or with a short [`snaplen`](Self::snaplen).
     pub immediate: bool,
     /// What to capture, in the language of tcpdump (`pcap-filter(7)`); everything if `None`.
