@@ -156,6 +156,13 @@ impl<E: FlowExtractor, S> FlowTracker<E, S> {
         self.engine.table.slots().map(|(_, flow)| flow)
     }
 
+    /// What time it is by the packet clock: the latest time of a packet that is believed, or the one
+    /// that [`sweep`](Self::sweep) was told since.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.engine.now()
+    }
+
     /// Flows in the table, lingering ones included.
     #[must_use]
     pub fn flow_count(&self) -> usize {

@@ -34,6 +34,8 @@ pub trait Drive {
     fn has_events(&self) -> bool;
     /// Flows that may come to an end without a packet.
     fn active_flows(&self) -> usize;
+    /// What the packet clock says.
+    fn now(&self) -> Timestamp;
     /// How often to look at them.
     fn sweep_interval(&self) -> Duration;
 }
@@ -153,7 +155,7 @@ impl<S: PacketSource, D: Drive> EventStream<S, D> {
         let Self { source, driver, clock, from, .. } = self;
         let mut left = MAX_PACKETS_PER_POLL;
         let polled = source.poll_packets(cx, &mut |packet| {
-            clock.packet(packet.view.timestamp);
+            clock.packet();
             driver.track(packet.view);
             *from = Some(packet.source_index);
             left -= 1;
@@ -190,7 +192,8 @@ impl<S: PacketSource, D: Drive> EventStream<S, D> {
                 self.clock.stop();
                 return Poll::Pending;
             }
-            let Poll::Ready(now) = self.clock.poll(cx, self.driver.sweep_interval()) else {
+            let (now, interval) = (self.driver.now(), self.driver.sweep_interval());
+            let Poll::Ready(now) = self.clock.poll(cx, now, interval) else {
                 return Poll::Pending;
             };
             self.from = None;

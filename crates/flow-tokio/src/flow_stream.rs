@@ -324,6 +324,10 @@ impl<E: FlowExtractor, U> Drive for Flows<E, U> {
         self.tracker.flow_count()
     }
 
+    fn now(&self) -> Timestamp {
+        self.tracker.now()
+    }
+
     fn sweep_interval(&self) -> Duration {
         self.tracker.config().sweep_interval
     }

@@ -163,6 +163,10 @@ impl<E: FlowExtractor, T: ParserSet, U> Drive for Sessions<E, T, U> {
         self.engine.tracker().flow_count()
     }
 
+    fn now(&self) -> Timestamp {
+        self.engine.tracker().now()
+    }
+
     fn sweep_interval(&self) -> Duration {
         self.engine.tracker().config().sweep_interval
     }

@@ -206,6 +206,18 @@ fn a_silent_live_source_ends_flows_by_timer() {
 }
 
 #[test]
+fn a_damaged_time_ends_nothing_when_it_is_silent() {
+    run(async {
+        let packets = [udp([1, 2], b"x", at(1_000)), udp([1, 2], b"x", at(u32::MAX))];
+        let mut events = Memory::live(packets).flow_stream(extractor()).with_packet_events(false);
+        let begin = tokio::time::Instant::now();
+        assert_eq!(events.by_ref().take(2).count().await, 2);
+        let waited = begin.elapsed();
+        assert!((60..200).contains(&waited.as_secs()), "{waited:?}");
+    });
+}
+
+#[test]
 fn a_replay_never_looks_at_the_clock() {
     run(async {
         let (sender, receiver) = mpsc::channel(2);
