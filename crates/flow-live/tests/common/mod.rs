@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{Scope, ScopedJoinHandle};
+use std::time::Duration;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -92,7 +93,26 @@ impl Wire {
             neighbour(other.address(), other.hardware_address())?;
             neighbour(NOBODY, "02:00:00:00:00:09")?;
         }
+        wire.wait_until_up()?;
         Ok(wire)
+    }
+
+    /// Waits until both ends carry packets, which the kernel arranges some time after it was told.
+    pub(crate) fn wait_until_up(&self) -> Result<(), String> {
+        for namespace in &self.namespaces {
+            let is_up = (0..500).any(|_| {
+                let link = ip(&format!("-n {namespace} link show {INTERFACE}"));
+                let is_up = link.is_ok_and(|link| link.contains("state UP"));
+                if !is_up {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                is_up
+            });
+            if !is_up {
+                return Err("the wire does not come up".to_owned());
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn namespace(&self, host: Host) -> &str {
@@ -141,14 +161,15 @@ pub(crate) fn skip(reason: &str) {
     eprintln!("SKIPPED: {test}: {reason}");
 }
 
-fn ip(arguments: &str) -> Result<(), String> {
+/// What `ip` says.
+fn ip(arguments: &str) -> Result<String, String> {
     run(Command::new("ip").args(arguments.split_whitespace()))
 }
 
-fn run(command: &mut Command) -> Result<(), String> {
+fn run(command: &mut Command) -> Result<String, String> {
     let output = command.output().map_err(|error| error.to_string())?;
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    if output.status.success() { Ok(()) } else { Err(complaint.trim().replace('\n', " ")) }
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().replace('\n', " ");
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }
 
 /// Removes the namespaces of test processes that were killed.
