@@ -362,39 +362,6 @@ async fn a_replay_into_a_tiny_buffer_is_delivered_or_counted() {
 }
 
 #[tokio::test]
-async fn a_consumer_that_sleeps_costs_packets_and_no_memory() {
-    const MOST_GROWTH: u64 = 4 << 20;
-    let Some(wire) = Wire::try_new() else { return };
-    wire.enter(Host::A);
-    let mut events = packets(&LiveConfig::default());
-    let socket = UdpSocket::bind("0.0.0.0:0").expect("socket");
-    let send = |packets: u64| {
-        for _ in 0..packets {
-            socket.send_to(&[7; 1000], (NOBODY, 1000)).expect("send");
-        }
-    };
-    send(1_000);
-    let mut delivered = 0;
-    while delivered < 500 {
-        let event = tokio::time::timeout(PATIENCE, events.next()).await.expect("an event");
-        delivered += u64::from(matches!(event, Some(Ok(FlowEvent::Packet { .. }))));
-    }
-    let before = programs::resident_bytes();
-    for _ in 0..10 {
-        send(REPLAYED / 10);
-        // All the time in which something could be read ahead.
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    let after = programs::resident_bytes();
-    let stats = events.capture_stats();
-    eprintln!("{before} bytes, then {after}; {stats:?}");
-    assert!(after.saturating_sub(before) < MOST_GROWTH, "{before} bytes, then {after}");
-    assert_eq!(stats.received, 1_000 + REPLAYED);
-    assert!(stats.dropped > REPLAYED / 2, "100 MB do not fit into 16 MiB: {stats:?}");
-    assert_eq!(delivered + count(&mut events).await + stats.dropped, stats.received);
-}
-
-#[tokio::test]
 async fn a_filter_is_exchanged_while_events_are_awaited() {
     let Some(wire) = Wire::try_new() else { return };
     wire.enter(Host::A);

@@ -101,14 +101,6 @@ impl Drop for Folder {
     }
 }
 
-/// Bytes of this process that are in memory.
-pub(crate) fn resident_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("status");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
-    let kibibytes = line.trim().trim_end_matches("kB").trim();
-    kibibytes.parse::<u64>().expect("a number") * 1024
-}
-
 /// A capture of so many packets of a thousand flows, half of them UDP and half of them TCP.
 pub(crate) fn capture(packets: u64) -> Vec<u8> {
     let mut writer = PcapWriter::new(Vec::new(), LinkType::ETHERNET, true).expect("header");
