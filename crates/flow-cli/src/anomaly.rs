@@ -146,6 +146,16 @@ impl Line for AnomalyLine<'_> {
     }
 }
 
+impl AnomalyLine<'_> {
+    /// What the text says of it besides time and flow.
+    pub(crate) fn to_summary(&self) -> Vec<u8> {
+        let mut words = self.kind.to_string().into_bytes();
+        // Infallible: memory takes whatever is written.
+        let _ = self.details.text(&mut words);
+        words
+    }
+}
+
 impl Details<'_> {
     /// What is known, each behind a comma.
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {

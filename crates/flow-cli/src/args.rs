@@ -88,6 +88,19 @@ pub(crate) enum Command {
         #[command(flatten)]
         buffer: Buffer,
     },
+    /// The busiest flows and the latest messages, on a terminal
+    ///
+    /// Files are read as fast as possible, and what was in them stays on the screen. The rates are
+    /// those of the last seconds of packet time, and averages of the whole capture once all of it
+    /// was read. Press `?` for the keys.
+    Top {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        buffer: Buffer,
+        #[command(flatten)]
+        options: TopOptions,
+    },
     /// Totals: packets, link types, flows, anomalies; what was skipped and why
     ///
     /// All numbers are those of packets that match the filter, but for `filtered`, which counts the
@@ -100,7 +113,7 @@ pub(crate) enum Command {
 }
 
 /// What every command takes.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Common {
     /// Captures to read, `-` for standard input
     #[arg(required = true, value_name = "FILE")]
@@ -133,7 +146,7 @@ pub(crate) struct Common {
 }
 
 /// Limits of the flow table. All times are packet time.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Limits")]
 struct Limits {
     /// Flows in the table; at this many, a new one evicts the least recently seen [default: 100000]
@@ -209,6 +222,14 @@ pub(crate) struct FollowOptions {
     pub(crate) output: Option<PathBuf>,
 }
 
+/// How `flow top` reads.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TopOptions {
+    /// Read at the speed at which it was captured, times X
+    #[arg(long, value_name = "X", value_parser = speed, allow_negative_numbers = true)]
+    pub(crate) speed: Option<f64>,
+}
+
 /// Sides of a flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Followed {
@@ -270,7 +291,8 @@ impl Command {
         let (common, has_streams) = match self {
             Self::Streams { common, .. }
             | Self::Follow { common, .. }
-            | Self::Log { common, .. } => (common, true),
+            | Self::Log { common, .. }
+            | Self::Top { common, .. } => (common, true),
             Self::Conv { common, .. } | Self::Stats { common } => (common, false),
         };
         if has_streams && common.extractor != Extractor::FiveTuple {
@@ -289,6 +311,9 @@ impl Command {
         }
         match self {
             Self::Follow { common, options, .. } => options.contradiction(common),
+            Self::Top { common, .. } if common.format != Format::Text => {
+                Some("`flow top` is for people: it has no other `--format` than text")
+            }
             _ => None,
         }
     }
@@ -378,6 +403,12 @@ impl Buffer {
         };
         config
     }
+}
+
+/// How many times as fast.
+fn speed(text: &str) -> Result<f64, &'static str> {
+    let speed = text.parse().map_err(|_| "not a number, such as 1 or 0.5")?;
+    if speed > 0.0 && f64::is_finite(speed) { Ok(speed) } else { Err("time goes on") }
 }
 
 /// A number of seconds, with or without a fraction.

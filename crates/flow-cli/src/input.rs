@@ -25,6 +25,11 @@ pub(crate) trait Consumer {
     /// The next packet does not match the filter.
     fn filtered(&mut self) {}
 
+    /// So many bytes of this source have been read, of a total that may be known.
+    fn progress(&mut self, source: &str, read: u64, total: Option<u64>) {
+        let _ = (source, read, total);
+    }
+
     /// There are no more packets.
     ///
     /// # Errors
@@ -44,6 +49,36 @@ pub(crate) fn run(
     skipped: &Skipped,
     consumer: &mut impl Consumer,
 ) -> io::Result<ExitCode> {
+    let outcome = read_all(common, skipped, consumer)?;
+    complain(&outcome.complaints);
+    Ok(outcome.code())
+}
+
+/// What came of reading everything.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    /// What is to be said about it.
+    pub(crate) complaints: Vec<String>,
+    /// Something could not be read.
+    failed: bool,
+}
+
+impl Outcome {
+    pub(crate) fn code(&self) -> ExitCode {
+        if self.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    }
+}
+
+/// Hands the packets of all files that match the filter to `consumer`.
+///
+/// # Errors
+///
+/// The output cannot be written.
+pub(crate) fn read_all(
+    common: &Common,
+    skipped: &Skipped,
+    consumer: &mut impl Consumer,
+) -> io::Result<Outcome> {
     let mut filter = common.filter.clone();
     let mut complaints = Vec::new();
     let mut failed = false;
@@ -61,8 +96,7 @@ pub(crate) fn run(
     bar.finish_and_clear();
     consumer.finish()?;
     complaints.extend(skipped.warnings());
-    complain(&complaints);
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(Outcome { complaints, failed })
 }
 
 /// Says these things on standard error.
@@ -111,6 +145,7 @@ fn read(
     };
     bar.set_length(source.total_bytes().unwrap_or(0));
     bar.set_message(Escaped(&name(file)).to_string());
+    consumer.progress(&name(file), 0, source.total_bytes());
     let (mut packets, mut matching) = (0_u64, 0);
     while let Some(view) = source.next_view() {
         let view = match view {
@@ -130,6 +165,7 @@ fn read(
         }
         if packets.is_multiple_of(PROGRESS_INTERVAL) {
             bar.set_position(source.bytes_read());
+            consumer.progress(&name(file), source.bytes_read(), source.total_bytes());
         }
     }
     // Nothing is wrong with it, but who looks for packets should know that there are none.

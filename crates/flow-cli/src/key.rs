@@ -1,3 +1,4 @@
+use std::cmp::Ordering;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
@@ -19,7 +20,7 @@ pub(crate) struct Ends {
     pub(crate) dport: Option<u16>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Address {
     Ip(IpAddr),
     Mac(MacAddr),
@@ -50,6 +51,16 @@ impl Ends {
     /// The destination as one word.
     pub(crate) fn destination(&self) -> impl fmt::Display {
         End(self.dst.0, self.dport)
+    }
+
+    /// Which source comes first.
+    pub(crate) fn cmp_source(&self, other: &Self) -> Ordering {
+        (self.src.0, self.sport).cmp(&(other.src.0, other.sport))
+    }
+
+    /// Which destination comes first.
+    pub(crate) fn cmp_destination(&self, other: &Self) -> Ordering {
+        (self.dst.0, self.dport).cmp(&(other.dst.0, other.dport))
     }
 
     /// Either port.

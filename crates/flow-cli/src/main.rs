@@ -2,6 +2,7 @@
 
 mod anomaly;
 mod args;
+mod clock;
 mod conv;
 mod filter;
 mod follow;
@@ -13,6 +14,7 @@ mod output;
 mod sessions;
 mod stats;
 mod streams;
+mod top;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -45,6 +47,7 @@ fn run(command: &Command) -> io::Result<ExitCode> {
             follow::run(common, buffer, options, output(common.format))
         }
         Command::Log { common, buffer } => log::run(common, buffer, output(common.format)),
+        Command::Top { common, buffer, options } => top::run(common, buffer, options),
         Command::Stats { common } => stats::run(common, output(common.format)),
     }
 }

@@ -1,7 +1,9 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use flow::{FlowExtractor, PacketView, ParserSet, SessionEngine, SessionEvent};
+use flow::{
+    FlowExtractor, FlowTracker, PacketView, ParserSet, SessionEngine, SessionEvent, SessionState,
+};
 
 use crate::key::{Ends, FlowKey};
 
@@ -39,6 +41,11 @@ where
         if !self.events.is_empty() {
             self.dispatch(handle);
         }
+    }
+
+    /// The flow table.
+    pub(crate) fn tracker(&self) -> &FlowTracker<E, SessionState<T, ()>> {
+        self.engine.tracker()
     }
 
     /// Leaves out a packet, so that the numbers of those behind it stay those of the capture.

@@ -38,6 +38,24 @@ impl Line for Entry<'_> {
 
 impl Entry<'_> {
     /// The message in a few words.
+    pub(super) fn to_summary(&self) -> Vec<u8> {
+        let mut words = Vec::new();
+        // Infallible: memory takes whatever is written.
+        let _ = self.summary(&mut words);
+        words
+    }
+
+    /// What the initiator wants to talk to, or know of.
+    pub(super) fn subject(&self) -> Option<&str> {
+        match &self.message {
+            Message::Request(request) => request.host.as_deref(),
+            Message::ClientHello(hello) => hello.sni,
+            Message::Dns(message) => message.questions.first().map(|question| question.name),
+            _ => None,
+        }
+    }
+
+    /// Writes the message in a few words.
     fn summary(&self, out: &mut dyn Write) -> io::Result<()> {
         match &self.message {
             Message::Request(request) => self::request(request, out),
