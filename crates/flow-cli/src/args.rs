@@ -7,18 +7,20 @@ use flow::extract::FiveTuple;
 use flow::{FlowSide, FlowTrackerConfig, OverflowPolicy};
 
 use crate::filter::Filter;
+use crate::live::Interface;
 
 /// Flows, TCP streams and HTTP, TLS, DNS messages of captures.
 ///
 /// A FILE is a capture: pcap or pcapng, plain or compressed (gzip, zstd, lz4), `-` for standard
-/// input. Several files are read one after the other as one source. Times are UTC. The source is
-/// always the side that opened the flow, the destination the one that answered.
+/// input. Several files are read one after the other as one source. `-i IFACE` captures a live
+/// interface in place of files. Times are UTC. The source is always the side that opened the flow,
+/// the destination the one that answered.
 ///
 /// With `--format json` each line is an object, with `--format csv` a row of a table below the
 /// names of its columns, which are those of the JSON fields.
 ///
 /// Exit status: 0 done; 1 an input could not be read to its end (everything before it has been
-/// printed); 2 wrong arguments.
+/// printed); 2 wrong arguments, or no terminal for `flow top`.
 #[derive(Debug, Parser)]
 #[command(name = "flow", version, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -90,7 +92,8 @@ pub(crate) enum Command {
     },
     /// The busiest flows and the latest messages, on a terminal
     ///
-    /// Files are read as fast as possible, and what was in them stays on the screen. The rates are
+    /// Files are read as fast as possible, and what was in them stays on the screen; with `-i` it is
+    /// what happens on an interface. The rates are
     /// those of the last seconds of packet time, and averages of the whole capture once all of it
     /// was read. Press `?` for the keys.
     Top {
@@ -116,7 +119,11 @@ pub(crate) enum Command {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Common {
     /// Captures to read, `-` for standard input
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(
+        required_unless_present = "interface",
+        conflicts_with = "interface",
+        value_name = "FILE"
+    )]
     pub(crate) files: Vec<PathBuf>,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
@@ -142,7 +149,37 @@ pub(crate) struct Common {
     #[arg(long)]
     pub(crate) anomalies: bool,
     #[command(flatten)]
+    pub(crate) live: Live,
+    #[command(flatten)]
     limits: Limits,
+}
+
+/// Packets of an interface, in place of files.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Live capture")]
+pub(crate) struct Live {
+    /// Capture what passes on IFACE, until Ctrl-C; `any` is all of them
+    ///
+    /// Needs the right to capture, which root has. A filter is run by the kernel, and packets have
+    /// the numbers in which they matched. What the kernel had to drop is said at the end, on
+    /// standard error. A second Ctrl-C ends it without the flows that are open.
+    #[arg(short, long, value_name = "IFACE", value_parser = Interface::parse)]
+    pub(crate) interface: Option<Interface>,
+    /// Bytes of a packet that are captured [default: all]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) snaplen: Option<u32>,
+    /// The kernel's memory for packets that were not read yet [default: 16 MiB]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) buffer_size: Option<u32>,
+    /// Capture also what is not addressed to this host
+    #[arg(long)]
+    pub(crate) promiscuous: bool,
+    /// Stop after N packets
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) packets: Option<u64>,
+    /// Stop after SECS
+    #[arg(long, value_name = "SECS", value_parser = seconds, allow_negative_numbers = true)]
+    pub(crate) duration: Option<Duration>,
 }
 
 /// Limits of the flow table. All times are packet time.
@@ -225,8 +262,14 @@ pub(crate) struct FollowOptions {
 /// How `flow top` reads.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TopOptions {
-    /// Read at the speed at which it was captured, times X
-    #[arg(long, value_name = "X", value_parser = speed, allow_negative_numbers = true)]
+    /// Read at the speed at which it was captured, times X [default: as fast as possible]
+    #[arg(
+        long,
+        value_name = "X",
+        value_parser = speed,
+        allow_negative_numbers = true,
+        conflicts_with = "interface"
+    )]
     pub(crate) speed: Option<f64>,
 }
 
@@ -295,6 +338,12 @@ impl Command {
             | Self::Top { common, .. } => (common, true),
             Self::Conv { common, .. } | Self::Stats { common } => (common, false),
         };
+        if common.live.lacks_interface() {
+            return Some(
+                "`--snaplen`, `--buffer-size`, `--promiscuous`, `--packets` and `--duration` are \
+                 for an interface: they need `--interface`",
+            );
+        }
         if has_streams && common.extractor != Extractor::FiveTuple {
             return Some(
                 "streams and messages are those of one connection: they need \
@@ -316,6 +365,19 @@ impl Command {
             }
             _ => None,
         }
+    }
+}
+
+impl Live {
+    /// Whether there is something about an interface, and no interface.
+    fn lacks_interface(&self) -> bool {
+        let Self { interface, snaplen, buffer_size, promiscuous, packets, duration } = self;
+        let is_wanted = snaplen.is_some()
+            || buffer_size.is_some()
+            || *promiscuous
+            || packets.is_some()
+            || duration.is_some();
+        is_wanted && interface.is_none()
     }
 }
 

@@ -98,6 +98,15 @@ impl<E: FlowExtractor<Key: FlowKey>> Consumer for Conversations<E> {
         self.sink.output.check()
     }
 
+    fn idle(&mut self, now: Timestamp) -> io::Result<()> {
+        self.tracker.sweep_with(now, &mut self.sink);
+        self.sink.output.check()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.sink.output.flush()
+    }
+
     fn finish(&mut self) -> io::Result<()> {
         self.tracker.finish_with(&mut self.sink);
         self.sink.output.flush()

@@ -9,7 +9,9 @@ use std::io;
 use std::process::ExitCode;
 
 use flow::extract::{FiveTuple, FiveTupleKey};
-use flow::{EndReason, FlowSessionDriver, FlowSide, Gap, PacketView, SessionEvent, StreamOnly};
+use flow::{
+    EndReason, FlowSessionDriver, FlowSide, Gap, PacketView, SessionEvent, StreamOnly, Timestamp,
+};
 
 use self::fields::{Chunk, Content, File};
 use self::files::Files;
@@ -85,6 +87,15 @@ impl Consumer for Streams {
 
     fn filtered(&mut self) {
         self.sessions.pass_over();
+    }
+
+    fn idle(&mut self, now: Timestamp) -> io::Result<()> {
+        self.sessions.sweep(now, |session, event| self.printer.handle(session, &event));
+        self.printer.output.check()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.printer.output.flush()
     }
 
     fn finish(&mut self) -> io::Result<()> {

@@ -6,14 +6,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use flow::extract::AutoDetectEncap;
 use flow::pcap::PcapFlowSource;
-use flow::{Extracted, FlowExtractor, Fragment, PacketView, Quoted, SkipReason, TcpChecksum};
+use flow::{
+    CaptureStats, Extracted, FlowExtractor, Fragment, PacketView, Quoted, SkipReason, TcpChecksum,
+    Timestamp,
+};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::args::Common;
 use crate::filter::Filter;
+use crate::live;
 use crate::output::Escaped;
 
 /// What reads the packets of a command.
+#[cfg_attr(not(feature = "live"), expect(dead_code, reason = "files do not keep anybody waiting"))]
 pub(crate) trait Consumer {
     /// The next packet.
     ///
@@ -30,6 +35,25 @@ pub(crate) trait Consumer {
         let _ = (source, read, total);
     }
 
+    /// No packet has come for a while, and it is `now`.
+    ///
+    /// # Errors
+    ///
+    /// The output cannot be written.
+    fn idle(&mut self, now: Timestamp) -> io::Result<()>;
+
+    /// Nothing more is there for the moment: what was said so far may be looked at.
+    ///
+    /// # Errors
+    ///
+    /// The output cannot be written.
+    fn flush(&mut self) -> io::Result<()>;
+
+    /// What a live capture counted so far.
+    fn capture_stats(&mut self, stats: CaptureStats) {
+        let _ = stats;
+    }
+
     /// There are no more packets.
     ///
     /// # Errors
@@ -38,7 +62,7 @@ pub(crate) trait Consumer {
     fn finish(&mut self) -> io::Result<()>;
 }
 
-/// Hands the packets of all files that match the filter to `consumer`, then says on standard error
+/// Hands the packets of the source that match the filter to `consumer`, then says on standard error
 /// what could not be read.
 ///
 /// # Errors
@@ -64,12 +88,24 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    /// Takes down what came of a source of this name, of whose packets so many were of unknown link
+    /// types.
+    fn add(&mut self, name: &str, read: Read, unknown: u64) {
+        let Read { matching, complaint, is_whole } = read;
+        self.failed |= !is_whole;
+        self.complaints.extend(complaint);
+        if matching > 0 && unknown == matching {
+            self.failed = true;
+            self.complaints.push(format!("{name}: no packet of a known link type"));
+        }
+    }
+
     pub(crate) fn code(&self) -> ExitCode {
         if self.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
     }
 }
 
-/// Hands the packets of all files that match the filter to `consumer`.
+/// Hands the packets of the source that match the filter to `consumer`.
 ///
 /// # Errors
 ///
@@ -79,24 +115,34 @@ pub(crate) fn read_all(
     skipped: &Skipped,
     consumer: &mut impl Consumer,
 ) -> io::Result<Outcome> {
-    let mut filter = common.filter.clone();
-    let mut complaints = Vec::new();
-    let mut failed = false;
-    let bar = progress_bar();
-    for file in &common.files {
-        let unknown = skipped.total();
-        let Read { matching, complaint, is_whole } = read(file, &mut filter, consumer, &bar)?;
-        failed |= !is_whole;
-        complaints.extend(complaint);
-        if matching > 0 && skipped.total() - unknown == matching {
-            failed = true;
-            complaints.push(format!("{}: no packet of a known link type", name(file)));
+    let mut outcome = Outcome { complaints: Vec::new(), failed: false };
+    if let Some(interface) = &common.live.interface {
+        let read = live::read(interface, common, consumer)?;
+        outcome.add(interface.name(), read, skipped.total());
+    } else {
+        let mut filter = common.filter.clone();
+        let bar = progress_bar();
+        for file in &common.files {
+            let unknown = skipped.total();
+            let read = read(file, &mut filter, consumer, &bar)?;
+            outcome.add(&name(file), read, skipped.total() - unknown);
         }
+        bar.finish_and_clear();
     }
-    bar.finish_and_clear();
     consumer.finish()?;
-    complaints.extend(skipped.warnings());
-    Ok(Outcome { complaints, failed })
+    outcome.complaints.extend(skipped.warnings());
+    Ok(outcome)
+}
+
+/// What a live capture lost, in words, if anything was.
+pub(crate) fn losses(interface: &str, stats: CaptureStats) -> Option<String> {
+    let CaptureStats { received, dropped, dropped_by_interface, .. } = stats;
+    (dropped > 0 || dropped_by_interface > 0).then(|| {
+        format!(
+            "{interface}: {received} packets received, {dropped} dropped by the kernel, \
+             {dropped_by_interface} by the interface"
+        )
+    })
 }
 
 /// Says these things on standard error.
@@ -111,13 +157,13 @@ pub(crate) fn complain(complaints: &[String]) {
 /// Packets between two looks at how far the reading is.
 const PROGRESS_INTERVAL: u64 = 1 << 14;
 
-/// What came of reading a file.
-struct Read {
+/// What came of reading a source.
+pub(crate) struct Read {
     /// Packets that matched the filter.
-    matching: u64,
-    complaint: Option<String>,
+    pub(crate) matching: u64,
+    pub(crate) complaint: Option<String>,
     /// Whether it was read to its end.
-    is_whole: bool,
+    pub(crate) is_whole: bool,
 }
 
 /// Reads one file.

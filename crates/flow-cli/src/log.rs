@@ -10,6 +10,7 @@ use flow::http::{BodyPolicy, HttpConfig};
 use flow::l7::{L7Config, L7DatagramParser, L7Message, L7Parser};
 use flow::{
     FlowProtocolDriver, PacketView, PoisonPolicy, ProtocolMessage, SessionEvent, StreamAndDatagram,
+    Timestamp,
 };
 
 use self::fields::{Entry, Sent};
@@ -90,6 +91,15 @@ impl Consumer for Log {
 
     fn filtered(&mut self) {
         self.sessions.pass_over();
+    }
+
+    fn idle(&mut self, now: Timestamp) -> io::Result<()> {
+        self.sessions.sweep(now, |session, event| print(&mut self.output, session, &event));
+        self.output.check()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
     }
 
     fn finish(&mut self) -> io::Result<()> {

@@ -9,6 +9,7 @@ mod follow;
 mod gaps;
 mod input;
 mod key;
+mod live;
 mod log;
 mod output;
 mod sessions;

@@ -3,6 +3,7 @@ use std::hash::Hash;
 
 use flow::{
     FlowExtractor, FlowTracker, PacketView, ParserSet, SessionEngine, SessionEvent, SessionState,
+    Timestamp,
 };
 
 use crate::key::{Ends, FlowKey};
@@ -51,6 +52,16 @@ where
     /// Leaves out a packet, so that the numbers of those behind it stay those of the capture.
     pub(crate) fn pass_over(&mut self) {
         self.engine.pass_over();
+    }
+
+    /// Ends the flows that have been idle for too long at `now`; hands the events to `handle`.
+    pub(crate) fn sweep(
+        &mut self,
+        now: Timestamp,
+        handle: impl FnMut(Option<Session>, SessionEvent<E::Key, T::Message>),
+    ) {
+        self.events.extend(self.engine.sweep(now));
+        self.dispatch(handle);
     }
 
     /// Ends every flow; hands the events to `handle`.

@@ -61,6 +61,15 @@ impl<E: FlowExtractor<Key: FlowKey>> Consumer for Stats<E> {
         self.sink.totals.filtered += 1;
     }
 
+    fn idle(&mut self, now: Timestamp) -> io::Result<()> {
+        self.tracker.sweep_with(now, &mut self.sink);
+        self.sink.output.check()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.sink.output.flush()
+    }
+
     fn finish(&mut self) -> io::Result<()> {
         self.tracker.finish_with(&mut self.sink);
         let report = self.sink.totals.report(self.tracker.stats(), &self.skipped.by_link_type());

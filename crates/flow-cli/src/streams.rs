@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use flow::extract::FiveTuple;
 use flow::{
     Context, EndReason, FlowSessionDriver, FlowSide, FlowStats, Gap, GapAction, PacketView,
-    SessionEvent, SessionParser, StreamOnly,
+    SessionEvent, SessionParser, StreamOnly, Timestamp,
 };
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -65,6 +65,15 @@ impl Consumer for Streams {
     fn packet(&mut self, view: PacketView<'_>) -> io::Result<()> {
         self.sessions.track(view, |session, event| self.printer.handle(session, event));
         self.printer.output.check()
+    }
+
+    fn idle(&mut self, now: Timestamp) -> io::Result<()> {
+        self.sessions.sweep(now, |session, event| self.printer.handle(session, event));
+        self.printer.output.check()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.printer.output.flush()
     }
 
     fn finish(&mut self) -> io::Result<()> {

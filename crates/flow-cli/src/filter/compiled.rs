@@ -40,6 +40,12 @@ impl Filter {
         Err(first.unwrap_or_default())
     }
 
+    /// The expression.
+    #[cfg(feature = "live")]
+    pub(crate) fn expression(&self) -> &str {
+        &self.expression
+    }
+
     /// Whether a packet matches.
     ///
     /// # Errors

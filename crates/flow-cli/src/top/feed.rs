@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use flow::{FlowExtractor as _, PacketView, Timestamp};
+use flow::{CaptureStats, FlowExtractor as _, PacketView, Timestamp};
 
 use super::model::{self, Model};
 use crate::clock;
@@ -82,6 +82,12 @@ impl Feed {
         }
     }
 
+    fn idle(&mut self, now: Timestamp) {
+        let Self { sessions, model, .. } = self;
+        model.idle(now);
+        sessions.sweep(now, |session, event| model.event(session, &event));
+    }
+
     fn pass_over(&mut self) {
         self.sessions.pass_over();
     }
@@ -144,9 +150,7 @@ impl Reader {
         let due = self.pace.as_mut().map(|pace| pace.due(ts));
         let mut paused = Duration::ZERO;
         loop {
-            if self.shared.is_over.load(Ordering::Relaxed) {
-                return Err(io::ErrorKind::Interrupted.into());
-            }
+            self.check()?;
             let rest = if self.shared.is_paused.load(Ordering::Relaxed) && !self.is_live {
                 let began = clock::now();
                 thread::sleep(TICK);
@@ -167,6 +171,12 @@ impl Reader {
             *due += paused;
         }
         Ok(())
+    }
+
+    /// Whether there is somebody who looks.
+    fn check(&self) -> io::Result<()> {
+        let is_over = self.shared.is_over.load(Ordering::Relaxed);
+        if is_over { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
     }
 
     /// It is as long as `rest` before the next packet.
@@ -195,6 +205,20 @@ impl Consumer for Reader {
 
     fn progress(&mut self, source: &str, read: u64, total: Option<u64>) {
         self.shared.feed().source = (source.to_owned(), read, total);
+    }
+
+    fn idle(&mut self, now: Timestamp) -> io::Result<()> {
+        self.check()?;
+        self.shared.feed().idle(now);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.check()
+    }
+
+    fn capture_stats(&mut self, stats: CaptureStats) {
+        self.shared.feed().model.capture = Some(stats);
     }
 
     fn finish(&mut self) -> io::Result<()> {

@@ -47,7 +47,7 @@ pub(crate) fn run(common: &Common, buffer: &Buffer, options: &TopOptions) -> io:
         shared,
         is_stopped,
         speed: options.speed,
-        is_live: false,
+        is_live: common.live.interface.is_some(),
         frozen: None,
         ui: Ui::default(),
     };
@@ -55,12 +55,18 @@ pub(crate) fn run(common: &Common, buffer: &Buffer, options: &TopOptions) -> io:
     top.shared.is_over.store(true, Ordering::Relaxed);
     drop(screen);
     shown?;
+    let mut feed = top.shared.look();
     // What has not been read to its end is nobody's concern any more.
-    let outcome = top.shared.look().outcome.take().transpose()?;
-    Ok(outcome.map_or(ExitCode::SUCCESS, |outcome| {
-        complain(&outcome.complaints);
-        outcome.code()
-    }))
+    let outcome = feed.outcome.take().transpose()?;
+    let complaints = match &outcome {
+        Some(outcome) => outcome.complaints.clone(),
+        None => {
+            let losses = feed.model.capture.and_then(|stats| input::losses(&feed.source.0, stats));
+            losses.into_iter().collect()
+        }
+    };
+    complain(&complaints);
+    Ok(outcome.map_or(ExitCode::SUCCESS, |outcome| outcome.code()))
 }
 
 /// Begins to read.
@@ -71,7 +77,8 @@ fn read(
     shared: &Arc<Shared>,
 ) -> JoinHandle<()> {
     let (common, skipped, shared) = (common.clone(), skipped.clone(), Arc::clone(shared));
-    let mut reader = Reader::new(Arc::clone(&shared), options.speed, false);
+    let is_live = common.live.interface.is_some();
+    let mut reader = Reader::new(Arc::clone(&shared), options.speed, is_live);
     thread::spawn(move || {
         let outcome = input::read_all(&common, &skipped, &mut reader);
         shared.feed().outcome = Some(outcome);

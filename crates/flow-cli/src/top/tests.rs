@@ -71,6 +71,14 @@ impl Consumer for Reference {
         Ok(())
     }
 
+    fn idle(&mut self, _: Timestamp) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     fn finish(&mut self) -> io::Result<()> {
         self.tracker.finish_with(&mut self.flows);
         Ok(())
