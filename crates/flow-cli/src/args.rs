@@ -118,7 +118,7 @@ pub(crate) enum Command {
 /// What every command takes.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Common {
-    /// Captures to read, `-` for standard input
+    /// Captures to read, `-` for standard input; if there is no `--interface`
     #[arg(
         required_unless_present = "interface",
         conflicts_with = "interface",

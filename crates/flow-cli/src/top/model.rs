@@ -499,6 +499,17 @@ mod tests {
     }
 
     #[test]
+    fn flows_that_left_unnoticed_are_looked_for() {
+        let mut model = Model::default();
+        (0..UNNOTICED as u64 + 200).for_each(|flow| model.begin(row(flow, 0)));
+        assert!(!model.must_look(100));
+        assert!(model.must_look(99));
+        model.look(std::iter::empty::<&Flow<FiveTupleKey, ()>>());
+        assert!(!model.must_look(0));
+        assert_eq!((model.totals.open, model.rows().count()), (0, UNNOTICED + 200));
+    }
+
+    #[test]
     fn oldest_messages_are_forgotten() {
         let mut model = Model::default();
         for number in 0..MESSAGES_KEPT + 10 {

@@ -20,14 +20,17 @@ use crate::clock;
 use crate::input::{self, Skipped, complain};
 use crate::log;
 
-/// How often the flow table is looked through and the picture is drawn anew.
+/// How often the flow table is looked through and the picture is drawn anew, at most.
 const REDRAW: Duration = Duration::from_millis(250);
+
+/// How many times longer it is read than drawn: a large table is looked through less often.
+const READING_SHARE: u32 = 5;
 
 /// `flow top`: the busiest flows and the latest messages, on a terminal.
 ///
 /// # Errors
 ///
-/// The terminal cannot be written to or read from.
+/// The signals cannot be taken.
 pub(crate) fn run(common: &Common, buffer: &Buffer, options: &TopOptions) -> io::Result<ExitCode> {
     if !io::stdout().is_terminal() {
         let words = "`flow top` needs a terminal, which standard output is not; `flow conv` and \
@@ -41,7 +44,10 @@ pub(crate) fn run(common: &Common, buffer: &Buffer, options: &TopOptions) -> io:
     }
     let skipped = Skipped::default();
     let shared = Arc::new(Shared::new(log::sessions(common, buffer, &skipped)));
-    let mut screen = Screen::open()?;
+    let mut screen = match Screen::open() {
+        Ok(screen) => screen,
+        Err(error) => return Ok(unusable(&error)),
+    };
     let mut top = Top {
         reader: Some(read(common, options, &skipped, &shared)),
         shared,
@@ -54,7 +60,9 @@ pub(crate) fn run(common: &Common, buffer: &Buffer, options: &TopOptions) -> io:
     let shown = top.show(&mut screen.terminal);
     top.shared.is_over.store(true, Ordering::Relaxed);
     drop(screen);
-    shown?;
+    if let Err(error) = shown {
+        return Ok(unusable(&error));
+    }
     let mut feed = top.shared.look();
     // What has not been read to its end is nobody's concern any more.
     let outcome = feed.outcome.take().transpose()?;
@@ -67,6 +75,12 @@ pub(crate) fn run(common: &Common, buffer: &Buffer, options: &TopOptions) -> io:
     };
     complain(&complaints);
     Ok(outcome.map_or(ExitCode::SUCCESS, |outcome| outcome.code()))
+}
+
+/// Says that there is no terminal that could be written to and read from.
+fn unusable(error: &io::Error) -> ExitCode {
+    complain(&[format!("the terminal cannot be used: {error}")]);
+    ExitCode::FAILURE
 }
 
 /// Begins to read.
@@ -126,15 +140,19 @@ struct Top {
 impl Top {
     /// Draws and takes keys until the user has seen enough.
     fn show(&mut self, terminal: &mut DefaultTerminal) -> io::Result<()> {
-        let mut looked: Option<Instant> = None;
+        let (mut looked, mut interval) = (None::<Instant>, REDRAW);
         while !self.ui.wants_to_quit && !self.is_stopped.load(Ordering::Relaxed) {
-            let is_due = looked.is_none_or(|looked| looked.elapsed() >= REDRAW);
+            let is_due = looked.is_none_or(|looked| looked.elapsed() >= interval);
             if is_due {
                 self.check_reader();
-                looked = Some(clock::now());
+                let began = clock::now();
+                self.draw(terminal, true)?;
+                interval = REDRAW.max(began.elapsed() * READING_SHARE);
+                looked = Some(began);
+            } else {
+                self.draw(terminal, false)?;
             }
-            self.draw(terminal, is_due)?;
-            let rest = looked.map_or(REDRAW, |looked| REDRAW.saturating_sub(looked.elapsed()));
+            let rest = looked.map_or(interval, |looked| interval.saturating_sub(looked.elapsed()));
             if event::poll(rest)? {
                 self.keys()?;
             }

@@ -7,7 +7,10 @@ use std::sync::atomic::Ordering;
 use clap::Parser as _;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use flow::extract::FiveTuple;
-use flow::{EndReason, Flow, FlowSide, FlowSink, FlowTracker, PacketView, Timestamp, Traffic};
+use flow::{
+    EndReason, Flow, FlowSide, FlowSink, FlowState, FlowTracker, LinkType, PacketView, Timestamp,
+    Traffic,
+};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
@@ -138,6 +141,37 @@ fn states_of_flows() {
     check("icmp_echo.pcap", &[EndReason::EndOfInput]);
 }
 
+/// An IPv4 packet of this protocol.
+fn ipv4(proto: u8, payload: &[u8]) -> Vec<u8> {
+    let len = u8::try_from(20 + payload.len()).unwrap();
+    let header = [0x45, 0, 0, len, 0, 0, 0, 0, 64, proto, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2];
+    [&header, payload].concat()
+}
+
+/// Of protocols without messages, too, and though many flows come and go between two looks.
+#[test]
+fn flows_end_when_their_time_is_over() {
+    let (common, buffer, _) = arguments(&BOTH, &[]);
+    let shared = Shared::new(log::sessions(&common, &buffer, &Skipped::default()));
+    let (echo, datagram) = ([8, 0, 0, 0, 0, 7, 0, 1], [0, 9, 0, 9, 0, 8, 0, 0]);
+    for (proto, payload, secs) in
+        [(1, echo, 0), (1, echo, 1), (17, datagram, 2), (17, datagram, 500)]
+    {
+        let packet = ipv4(proto, &payload);
+        let view = PacketView::new(&packet, Timestamp::new(1_000_000 + secs, 0));
+        shared.feed().packet(view.with_link_type(LinkType::RAW));
+    }
+    let mut feed = shared.look();
+    feed.look();
+    let mut rows: Vec<_> =
+        feed.model.rows().map(|row| (row.flow, row.packets(), row.state)).collect();
+    rows.sort_by_key(|row| row.0);
+    let (timeout, open) = (State::Ended(EndReason::IdleTimeout), State::Open(FlowState::Active));
+    assert_eq!(rows, [(0, 2, timeout), (1, 1, timeout), (2, 1, open)]);
+    assert_eq!((feed.model.totals.flows, feed.model.totals.open), (3, 1));
+    assert_eq!(feed.model.lasted().as_secs(), 500);
+}
+
 /// Six flows: five of DNS, one of HTTP.
 const BOTH: [&str; 2] = ["dns_udp.pcap", "http_get.pcap"];
 
@@ -235,8 +269,8 @@ fn messages_scroll_back_and_stay() {
     check(&[], &[13, 14, 15]);
     check(&[Action::Up], &[12, 13, 14]);
     check(&[Action::PageUp], &[9, 10, 11]);
-    check(&[Action::First], &[0]);
-    check(&[Action::Down, Action::Down], &[0, 1, 2]);
+    check(&[Action::First], &[0, 1, 2]);
+    check(&[Action::Down, Action::Down], &[2, 3, 4]);
     check(&[Action::Last], &[13, 14, 15]);
     check(&[Action::Down], &[13, 14, 15]);
 }

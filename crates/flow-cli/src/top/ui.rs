@@ -282,7 +282,9 @@ impl Ui {
                 let (oldest, latest) = self.message_numbers;
                 let (at, lines) = (self.last_message.unwrap_or(latest), lines as u64);
                 let to = if back { at.saturating_sub(lines) } else { at.saturating_add(lines) };
-                self.last_message = Some(to.max(oldest)).filter(|&to| to < latest);
+                // The oldest one stands in the first line, not in the last.
+                let first = oldest.saturating_add(self.page.saturating_sub(1) as u64);
+                self.last_message = Some(to.max(first)).filter(|&to| to < latest);
             }
         }
     }
