@@ -149,7 +149,8 @@ impl Line for AnomalyLine<'_> {
 impl AnomalyLine<'_> {
     /// What the text says of it besides time and flow.
     pub(crate) fn to_summary(&self) -> Vec<u8> {
-        let mut words = self.kind.to_string().into_bytes();
+        let side = self.side.map(|side| format!(" by the {side}")).unwrap_or_default();
+        let mut words = format!("{}{side}", self.kind).into_bytes();
         // Infallible: memory takes whatever is written.
         let _ = self.details.text(&mut words);
         words

@@ -172,6 +172,21 @@ fn flows_end_when_their_time_is_over() {
     assert_eq!(feed.model.lasted().as_secs(), 500);
 }
 
+#[test]
+fn anomalies_stand_between_messages() {
+    let check = |options: &[&str], expected: &[&str]| {
+        let model = read(&["http_gap.pcap"], options);
+        let anomalies = model.messages.iter().filter(|message| message.proto == "!");
+        let kinds: Vec<_> =
+            anomalies.filter_map(|message| message.text.split(',').next()).collect();
+        assert_eq!(kinds, expected);
+    };
+    check(&[], &[]);
+    let out_of_order = "out_of_order_segment by the responder";
+    let expected = [out_of_order, out_of_order, "stream_gap by the responder"];
+    check(&["--anomalies"], &expected);
+}
+
 /// Six flows: five of DNS, one of HTTP.
 const BOTH: [&str; 2] = ["dns_udp.pcap", "http_get.pcap"];
 
