@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use flow_core::{
     AnomalyKind, Dedup, EndReason, EventQueue, Flow, FlowEvent, FlowExtractor, FlowSide, FlowSink,
-    FlowState, FlowStats, FlowTracker, FlowTrackerConfig, L4Proto, OverflowPolicy, PacketView,
-    TcpFlags, TcpSideStats, Timestamp, TrackedPacket, Verdict,
+    FlowState, FlowStats, FlowTracker, FlowTrackerConfig, IcmpError, L4Proto, OverflowPolicy,
+    PacketView, TcpFlags, TcpSideStats, Timestamp, TrackedPacket, Verdict,
 };
 
 use crate::{
@@ -354,6 +354,20 @@ where
         ts: Timestamp,
     ) {
         self.queue.state_change(flow, from, to, ts);
+    }
+
+    fn update(&mut self, flow: &mut DriverFlow<K, F, S>, ts: Timestamp) {
+        self.queue.update(flow, ts);
+    }
+
+    fn icmp_error(
+        &mut self,
+        flow: &mut DriverFlow<K, F, S>,
+        side: FlowSide,
+        error: IcmpError,
+        ts: Timestamp,
+    ) {
+        self.queue.icmp_error(flow, side, error, ts);
     }
 
     fn anomaly(

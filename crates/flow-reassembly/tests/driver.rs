@@ -7,8 +7,8 @@
 mod wire;
 
 use flow_core::{
-    AnomalyKind, EndReason, FlowEvent, FlowSide, FlowStats, FlowTrackerConfig, GapReason,
-    OverflowPolicy, Timestamp,
+    AnomalyKind, EndReason, FlowEvent, FlowSide, FlowStats, FlowTracker, FlowTrackerConfig,
+    GapReason, OverflowPolicy, Timestamp,
 };
 use flow_reassembly::{BufferedReassembler, BufferedReassemblerFactory, FlowDriver, Reassembler};
 use wire::{Frame, Wire, frames};
@@ -42,6 +42,26 @@ fn describe(event: &FlowEvent<u32>) -> Option<String> {
         AnomalyKind::BufferOverflow { side, bytes, .. } => format!("{}{bytes}", letter(side, 'V')),
         ref other => other.to_string(),
     })
+}
+
+/// Those of the tracker, as far as no stream has its say.
+#[test]
+fn events_are_those_of_the_tracker() {
+    let mut config = FlowTrackerConfig::default();
+    config.update_interval = Some(std::time::Duration::from_secs(5));
+    let script = "> S -1\n< SA -1 0\n> A 0 0\n+6000 < A 0 0\n+6000 > A 0 0\n> FA 0 0\n< FA 0 1";
+    let mut tracker = FlowTracker::new(Wire).with_config(config.clone());
+    let mut driver: Driver =
+        FlowDriver::new(Wire, BufferedReassemblerFactory::default()).with_config(config);
+    let mut updates = 0;
+    for frame in frames(script, [7, 9]) {
+        let expected: Vec<_> = tracker.track(frame.view()).collect();
+        let found: Vec<_> = driver.track(frame.view()).collect();
+        assert_eq!(format!("{found:?}"), format!("{expected:?}"));
+        let is_update = |event: &&FlowEvent<u32>| matches!(event, FlowEvent::Update { .. });
+        updates += found.iter().filter(is_update).count();
+    }
+    assert_eq!(updates, 2);
 }
 
 /// What each packet brought, its number in front; that of the end is 0.
