@@ -148,6 +148,7 @@ impl FlowSink<FiveTupleKey, ()> for IcmpErrors {
         flow: &mut Flow<FiveTupleKey, ()>,
         side: FlowSide,
         IcmpError { icmp_type, code }: IcmpError,
+        _number: u64,
         ts: Timestamp,
     ) {
         let FiveTupleKey { a, b, .. } = *flow.key();

@@ -19,6 +19,17 @@ pub(crate) struct Clock {
     left: Timestamp,
 }
 
+/// When a packet comes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    /// The time that it counts with.
+    pub(crate) ts: Timestamp,
+    /// By the clock.
+    pub(crate) elapsed: u64,
+    /// Whether its time is believed.
+    pub(crate) is_timely: bool,
+}
+
 /// Packets in a row of another time than the clock's.
 #[derive(Clone, Copy, Debug)]
 struct Doubt {
@@ -65,7 +76,7 @@ impl Clock {
     }
 
     /// The latest time that was ever believed.
-    pub(crate) fn latest(&self) -> Timestamp {
+    fn latest(&self) -> Timestamp {
         self.now().max(self.left)
     }
 
@@ -74,16 +85,24 @@ impl Clock {
         self.elapsed
     }
 
-    /// Whether the last packet's time is not believed yet.
+    /// A packet of this time has come. With `monotonic`, one that is older than a packet before it
+    /// counts as being of that one's time.
     #[inline]
-    pub(crate) fn is_in_doubt(&self) -> bool {
-        self.doubt.is_some()
+    pub(crate) fn arrive(&mut self, ts: Timestamp, monotonic: bool) -> Moment {
+        let elapsed = self.packet(ts);
+        let ts = if monotonic { self.latest() } else { ts };
+        Moment { ts, elapsed, is_timely: self.doubt.is_none() }
+    }
+
+    /// Another clock, which sees all packets, says that it is this time now.
+    pub(crate) fn follow(&mut self, now: Timestamp, elapsed: u64) {
+        (self.now, self.elapsed) = (Some(now), elapsed);
     }
 
     /// A packet of this time has come. Gives what `elapsed` is for it: ahead of the clock if it is
     /// not believed yet.
     #[inline]
-    pub(crate) fn packet(&mut self, ts: Timestamp) -> u64 {
+    fn packet(&mut self, ts: Timestamp) -> u64 {
         let Some(now) = self.now else { return self.begin(ts) };
         let ahead = ts.as_nanos().wrapping_sub(now.as_nanos());
         if ahead <= REORDERED {

@@ -1,13 +1,14 @@
 //! What happens to a packet in the tracker.
 
+mod batch;
 mod indirect;
+mod routed;
 
-use std::cell::Cell;
-use std::hint::black_box;
-use std::iter::successors;
 use std::time::Duration;
 
-use crate::clock::Clock;
+pub(crate) use self::indirect::{MAX_ANOMALIES, assemble};
+
+use crate::clock::{Clock, Moment};
 use crate::eviction::Eviction;
 use crate::flow::{Details, Flow, OF_CONFIG};
 use crate::history::History;
@@ -47,16 +48,6 @@ pub(crate) struct Engine<E: FlowExtractor, S> {
 pub(crate) type Init<K, S> = Box<dyn FnMut(&K) -> S + Send>;
 pub(crate) type IdleTimeout<K> = Box<dyn Fn(&K, Option<L4Proto>) -> Option<Duration> + Send + Sync>;
 
-/// A packet of a batch, decoded ahead.
-struct Ahead<'a, K> {
-    view: PacketView<'a>,
-    extracted: Option<&'a Extracted<K>>,
-    hash: u32,
-    /// Where its flow most likely is, once that was looked up.
-    slot: Cell<u32>,
-    later: Option<&'a Self>,
-}
-
 /// What is known of a packet that goes the long way.
 struct Found<'a, K> {
     extracted: &'a Extracted<K>,
@@ -68,14 +59,13 @@ struct Found<'a, K> {
 impl<K> Found<'_, K> {
     fn packet<'a>(
         &'a self,
-        number: u64,
         arrival: &Arrival<'a>,
         side: FlowSide,
         outcome: &Outcome,
     ) -> TrackedPacket<'a> {
         TrackedPacket {
-            number,
-            ts: arrival.ts,
+            number: arrival.number,
+            ts: arrival.when.ts,
             side,
             wire_len: arrival.wire_len,
             payload: self.extracted.payload.of(arrival.view.frame),
@@ -92,24 +82,14 @@ impl<K> Found<'_, K> {
 /// What makes a segment one that begins or ends a connection.
 const CONTROL: TcpFlags = TcpFlags::SYN.union(TcpFlags::FIN).union(TcpFlags::RST);
 
-/// Packets of a batch that are decoded before the first of them is handled.
-///
-/// Rationale: reading ahead for more of them costs a table of a million flows less, for fewer a
-/// table of thousands; beyond this, what is read does not stay in the first-level cache until it is
-/// used.
-const BATCH: usize = 64;
-
 /// A packet, when and as it is counted.
 struct Arrival<'a> {
     /// The frame, or the packet that it made whole.
     view: PacketView<'a>,
     /// Bytes on the wire of the frame.
     wire_len: u32,
-    ts: Timestamp,
-    /// By the tracker's clock.
-    elapsed: u64,
-    /// Whether its time is believed.
-    is_timely: bool,
+    number: u64,
+    when: Moment,
 }
 
 impl<E: FlowExtractor, S> Engine<E, S> {
@@ -161,63 +141,6 @@ impl<E: FlowExtractor, S> Engine<E, S> {
         }
     }
 
-    pub(crate) fn track_batch<T: FlowSink<E::Key, S>>(
-        &mut self,
-        views: &[PacketView<'_>],
-        sink: &mut T,
-    ) {
-        views.chunks(BATCH).for_each(|views| self.decode(views, None, sink));
-    }
-
-    /// Decodes the last of some packets, then those before it, and handles them all, with `later`
-    /// ones, when there are none left.
-    ///
-    /// What was decoded stays where it was written, in the frame of a call: an array of them would
-    /// be filled by copies, each of which waits for the writes in pieces to get through.
-    #[inline(never)]
-    fn decode<T: FlowSink<E::Key, S>>(
-        &mut self,
-        views: &[PacketView<'_>],
-        later: Option<&Ahead<'_, E::Key>>,
-        sink: &mut T,
-    ) {
-        let Some((&view, earlier)) = views.split_last() else {
-            self.handle_ahead(later, sink);
-            return;
-        };
-        let extracted = &self.extractor.extract(view);
-        let extracted = extracted.as_ref();
-        let hash = extracted.map_or(0, |extracted| self.table.hash(&extracted.key));
-        let ahead = Ahead { view, extracted, hash, slot: Cell::new(0), later };
-        self.decode(earlier, Some(&ahead), sink);
-    }
-
-    /// Asks for the memory of the flows of all these packets, and only then handles the first.
-    fn handle_ahead<T: FlowSink<E::Key, S>>(
-        &mut self,
-        first: Option<&Ahead<'_, E::Key>>,
-        sink: &mut T,
-    ) {
-        // Each in a loop of its own, which the processor runs through without waiting: the fewer
-        // instructions are between two loads, the more of them are under way at once. Loads:
-        // with prefetches in their place, a million flows cost half as much again.
-        let packets = || successors(first, |ahead| ahead.later);
-        black_box(packets().fold(0, |all, ahead| all ^ self.table.touch(ahead.hash)));
-        packets().for_each(|ahead| ahead.slot.set(self.table.foresee(ahead.hash)));
-        black_box(packets().fold(0, |all, ahead| all ^ self.table.touch_slot(ahead.slot.get())));
-        for ahead in packets() {
-            let arrival = self.arrive(ahead.view, sink);
-            match ahead.extracted {
-                Some(extracted) => {
-                    let hash = ahead.hash;
-                    let slot = self.table.find_foreseen(ahead.slot.get(), hash, &extracted.key);
-                    self.handle(&arrival, hash, slot, extracted, sink);
-                }
-                None => self.without_flow(&arrival, sink),
-            }
-        }
-    }
-
     /// Moves the packet clock to `now` if it is behind, and looks at the timeouts.
     pub(crate) fn sweep_at<T: FlowSink<E::Key, S>>(&mut self, now: Timestamp, sink: &mut T) {
         self.clock.set(now);
@@ -242,14 +165,12 @@ impl<E: FlowExtractor, S> Engine<E, S> {
         sink: &mut T,
     ) -> Arrival<'a> {
         self.stats.packets += 1;
-        let elapsed = self.clock.packet(view.timestamp);
+        let when = self.clock.arrive(view.timestamp, self.monotonic);
         if self.clock.elapsed() >= self.due_at && self.config.auto_sweep {
             self.sweep(sink);
         }
-        let is_timely = !self.clock.is_in_doubt();
-        self.stats.doubtful_timestamps += u64::from(!is_timely);
-        let ts = if self.monotonic { self.clock.latest() } else { view.timestamp };
-        Arrival { view, wire_len: view.wire_len, ts, elapsed, is_timely }
+        self.stats.doubtful_timestamps += u64::from(!when.is_timely);
+        Arrival { view, wire_len: view.wire_len, number: self.stats.packets, when }
     }
 
     /// Handles a packet of a flow. What nearly every one is, is handled here.
@@ -282,7 +203,7 @@ impl<E: FlowExtractor, S> Engine<E, S> {
                 None => flow.closed().is_none() && !is_icmp(extracted.l4),
             };
             if continues {
-                flow.touched = arrival.elapsed;
+                flow.touched = arrival.when.elapsed;
                 flow.count(side, arrival, payload_len);
                 if extracted.tcp.is_some() {
                     match checksum {
@@ -293,8 +214,8 @@ impl<E: FlowExtractor, S> Engine<E, S> {
                     flow.history.note_data_or_ack(side, payload_len > 0);
                 }
                 let packet = TrackedPacket {
-                    number: self.stats.packets,
-                    ts: arrival.ts,
+                    number: arrival.number,
+                    ts: arrival.when.ts,
                     side,
                     wire_len: arrival.wire_len,
                     payload: extracted.payload.of(arrival.view.frame),
@@ -306,7 +227,7 @@ impl<E: FlowExtractor, S> Engine<E, S> {
                     is_usual: true,
                 };
                 if let Some(reason) = sink.packet(flow, &packet) {
-                    self.end(at, reason, arrival.ts, sink);
+                    self.end(at, reason, arrival.when.ts, sink);
                 }
                 return;
             }
@@ -339,7 +260,7 @@ impl<E: FlowExtractor, S> Engine<E, S> {
         if is_icmp(extracted.l4) && self.icmp_error(arrival, sink) {
             return;
         }
-        let ts = arrival.ts;
+        let ts = arrival.when.ts;
         loop {
             let fresh = slot.is_none();
             let at = match slot {
@@ -376,9 +297,9 @@ impl<E: FlowExtractor, S> Engine<E, S> {
             let was_closed = flow.closed().is_some();
             flow.state = outcome.state;
             if !was_closed || flow.closed().is_none() {
-                flow.touched = arrival.elapsed;
+                flow.touched = arrival.when.elapsed;
             }
-            let packet = found.packet(self.stats.packets, arrival, side, &outcome);
+            let packet = found.packet(arrival, side, &outcome);
             let end = sink.packet(flow, &packet);
             if outcome.state != before {
                 self.changed(at, before, outcome.state, ts, sink);
@@ -402,7 +323,7 @@ impl<E: FlowExtractor, S> Engine<E, S> {
     ) -> u32 {
         let limit = self.config.max_flows.clamp(1, u32::MAX as usize);
         if self.table.len() >= limit {
-            self.evict(limit, arrival.ts, sink);
+            self.evict(limit, arrival.when.ts, sink);
         }
         // The receiver of a SYN-ACK is the one who opened the connection.
         let both = TcpFlags::SYN | TcpFlags::ACK;
@@ -419,8 +340,8 @@ impl<E: FlowExtractor, S> Engine<E, S> {
         let flow = Flow {
             user: (self.init)(&extracted.key),
             key: extracted.key.clone(),
-            touched: arrival.elapsed,
-            last_seen: arrival.ts,
+            touched: arrival.when.elapsed,
+            last_seen: arrival.when.ts,
             traffic: [Traffic::default(); 2],
             tcp: Tcp::default(),
             state: FlowState::Active,
@@ -429,7 +350,7 @@ impl<E: FlowExtractor, S> Engine<E, S> {
             history: History::default(),
             timer: 0, // armed when the first packet has made its state
             idle_timeout: timeout.map_or(OF_CONFIG, millis),
-            started: arrival.ts,
+            started: arrival.when.ts,
             id: self.next_id,
             details,
         };
@@ -437,7 +358,7 @@ impl<E: FlowExtractor, S> Engine<E, S> {
         self.stats.flows_started += 1;
         let slot = self.table.insert(hash, flow);
         self.stats.flows_peak = self.stats.flows_peak.max(self.table.len() as u64);
-        self.eviction.started(slot, self.timers.tick_at(arrival.elapsed), &self.table);
+        self.eviction.started(slot, self.timers.tick_at(arrival.when.elapsed), &self.table);
         if let Some(flow) = self.table.get_mut(slot) {
             let side = if answers { FlowSide::Responder } else { FlowSide::Initiator };
             sink.started(flow, side);
@@ -509,6 +430,9 @@ impl<E: FlowExtractor, S> Engine<E, S> {
                 continue;
             }
             let Some(flow) = self.table.get_mut(slot) else { continue };
+            if self.timers.put_off(slot, flow.timer) {
+                continue;
+            }
             // Its last packet had a time that turned out to be wrong.
             flow.touched = flow.touched.min(elapsed);
             if flow.deadline(&self.config) <= elapsed {
@@ -521,7 +445,7 @@ impl<E: FlowExtractor, S> Engine<E, S> {
                 continue;
             }
             if let Some(interval) = self.config.update_interval
-                && is_update(flow, &self.timers, interval, timer)
+                && is_update(flow, &self.timers, interval)
             {
                 sink.update(flow, now);
             }
@@ -607,7 +531,7 @@ impl Arrival<'_> {
 }
 
 #[inline]
-fn is_icmp(l4: Option<L4Proto>) -> bool {
+pub(crate) fn is_icmp(l4: Option<L4Proto>) -> bool {
     matches!(l4, Some(L4Proto::Icmp | L4Proto::Icmpv6))
 }
 
@@ -616,11 +540,11 @@ impl<K, S> Flow<K, S> {
     fn count(&mut self, side: FlowSide, arrival: &Arrival<'_>, payload_len: u32) {
         // A time that lies behind by more than clocks are wrong by shows that it was the last one
         // which was wrong.
-        let is_later = arrival.ts >= self.last_seen;
-        if arrival.is_timely
-            && (is_later || self.last_seen.saturating_sub(arrival.ts) > crate::clock::STEP)
+        let is_later = arrival.when.ts >= self.last_seen;
+        if arrival.when.is_timely
+            && (is_later || self.last_seen.saturating_sub(arrival.when.ts) > crate::clock::STEP)
         {
-            self.last_seen = arrival.ts;
+            self.last_seen = arrival.when.ts;
         }
         let traffic = &mut self.traffic[side.index()];
         traffic.packets += 1;
@@ -681,14 +605,9 @@ fn next_update<K, S>(flow: &Flow<K, S>, timers: &TimerWheel, interval: Duration)
     now.saturating_add(every - since)
 }
 
-/// Whether this timer fired because the flow is to be reported, and there is something to report.
-fn is_update<K, S>(
-    flow: &Flow<K, S>,
-    timers: &TimerWheel,
-    interval: Duration,
-    timer: Timer,
-) -> bool {
-    let (tick, every) = (timers.tick_of(timer), timers.ticks_in(interval));
+/// Whether the flow's timer fired because it is to be reported, and there is something to report.
+fn is_update<K, S>(flow: &Flow<K, S>, timers: &TimerWheel, interval: Duration) -> bool {
+    let (tick, every) = (timers.passed(flow.timer), timers.ticks_in(interval));
     let phase = timers.tick_at(flow.started.as_nanos()) % every;
     let touched = timers.tick_at(flow.touched);
     tick % every == phase && touched.saturating_add(every) >= tick && flow.closed().is_none()

@@ -19,7 +19,8 @@ pub struct Flow<K, S> {
     pub(crate) state: FlowState,
     pub(crate) initiator: Orientation,
     pub(crate) l4: Option<L4Proto>,
-    /// The low half of the tick at which the flow's timer fires.
+    /// The low half of the tick at which the flow is to be looked at. What when happens to it must not
+    /// depend on the slot that it has, whose timer may fire earlier.
     pub(crate) timer: u32,
     /// When the last packet came, by the tracker's clock; while the flow lingers, when it closed.
     pub(crate) touched: u64,

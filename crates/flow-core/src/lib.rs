@@ -55,6 +55,12 @@
 //! Where an extractor hands out the [`Fragment`]s that it meets, the tracker puts their packet
 //! together ([`Defragmenter`]) and extracts its flow as if it had come in one frame.
 //!
+//! # Several cores
+//!
+//! A [`FlowRouter`] finds out which of several trackers has the flow of each packet, and keeps the
+//! clock for all of them. Each can then work in a thread of its own, and together they report what
+//! one tracker would have.
+//!
 //! # Costs
 //!
 //! Per packet: one extraction, one hash, one entry touched, no allocation. Timers are lazy, so a
@@ -79,6 +85,7 @@ mod history;
 mod index;
 mod packet;
 mod report;
+mod router;
 mod side;
 mod sink;
 mod stats;
@@ -108,6 +115,7 @@ pub use self::fragment::{Fragment, FragmentedPacket};
 pub use self::gap::{Gap, GapReason};
 pub use self::history::HistoryString;
 pub use self::packet::{LinkType, PacketView};
+pub use self::router::{FlowRouter, LeftOut, Routed, RoutedPacket, Tick};
 pub use self::side::FlowSide;
 pub use self::sink::{EventQueue, FlowSink, TrackedPacket};
 pub use self::stats::{FlowStats, TcpSideStats, TcpSides, TcpStats, TrackerStats, Traffic};

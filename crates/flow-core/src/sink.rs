@@ -56,16 +56,17 @@ pub trait FlowSink<K, S> {
         let _ = (flow, ts);
     }
 
-    /// An ICMP error quotes a packet of the flow that `side` sent. It is counted as a packet of
-    /// the other side, and has no payload.
+    /// An ICMP error, the packet of this `number`, quotes a packet of the flow that `side` sent. It
+    /// is counted as a packet of the other side, and has no payload.
     fn icmp_error(
         &mut self,
         flow: &mut Flow<K, S>,
         side: FlowSide,
         error: IcmpError,
+        number: u64,
         ts: Timestamp,
     ) {
-        let _ = (flow, side, error, ts);
+        let _ = (flow, side, error, number, ts);
     }
 
     /// Something out of the ordinary.
@@ -198,6 +199,7 @@ impl<K: Clone, S> FlowSink<K, S> for EventQueue<K> {
         flow: &mut Flow<K, S>,
         side: FlowSide,
         error: IcmpError,
+        _number: u64,
         ts: Timestamp,
     ) {
         self.events.push(FlowEvent::IcmpError { key: flow.key.clone(), side, error, ts });

@@ -362,6 +362,24 @@ impl TrackerStats {
             + self.skipped_duplicates
     }
 
+    /// Adds what somebody else counted: the engines of a [`FlowRouter`](crate::FlowRouter) and the
+    /// router itself have counted together what one engine would have. Only of `flows_peak` that is
+    /// not known: the sum is no less, as the engines may have had most flows at different times.
+    pub fn add(&mut self, other: &Self) {
+        macro_rules! add {
+            ($($field:ident)*) => {
+                $(self.$field = self.$field.saturating_add(other.$field);)*
+            };
+        }
+        add! {
+            packets flows_started flows_ended flows_evicted flows_peak skipped_unknown_link_type
+            skipped_truncated skipped_malformed skipped_fragments skipped_no_flow
+            skipped_duplicates doubtful_timestamps icmp_errors
+        }
+        add_each(&mut self.rejected_segments, &other.rejected_segments);
+        add_each(&mut self.odd_segments, &other.odd_segments);
+    }
+
     pub(crate) const fn skip(&mut self, reason: SkipReason) {
         match reason {
             SkipReason::UnknownLinkType(_) => self.skipped_unknown_link_type += 1,

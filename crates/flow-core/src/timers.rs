@@ -10,15 +10,16 @@ use std::time::Duration;
 /// ```
 ///
 /// Every slot of the flow table has one timer at most. It stays armed when its flow has gone: the
-/// next one in the slot lets it fire, too early, and arms it anew, so that flows which come and go
-/// cost nothing here. A timer of another tick than its slot's is a leftover. Deadlines beyond the
+/// next one in the slot, which remembers the tick that it asked for, lets it fire, too early, and
+/// arms it anew, so that flows which come and go cost nothing here. A timer of another tick than its
+/// slot's is a leftover. Deadlines beyond the
 /// horizon wait in the last bucket and are armed anew from there. So the work is one step per flow
 /// and timeout, however many packets came between. Times are nanoseconds of the tracker's clock.
 pub(crate) struct TimerWheel {
     buckets: Vec<Vec<Timer>>,
     /// The low half of the tick of every slot's timer; of the past, if there is none.
     armed: Vec<u32>,
-    interval: u64,
+    ticks: Ticks,
     now: u64,
     len: usize,
     /// How many buckets were cleaned so far.
@@ -43,23 +44,52 @@ pub(crate) const SLACK: usize = 4_096;
 /// The shortest interval, in nanoseconds: a shorter one would only cost time.
 const MIN_INTERVAL: u64 = 1_000_000;
 
-impl TimerWheel {
+/// The clock's time in whole intervals.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ticks {
+    interval: u64,
+}
+
+impl Ticks {
     pub(crate) fn new(interval: Duration) -> Self {
         let interval = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX).max(MIN_INTERVAL);
+        Self { interval }
+    }
+
+    /// The tick that a time belongs to.
+    #[inline]
+    pub(crate) fn at(self, time: u64) -> u64 {
+        time / self.interval
+    }
+
+    /// When a tick is over.
+    pub(crate) fn end_of(self, tick: u64) -> u64 {
+        (tick + 1).saturating_mul(self.interval)
+    }
+
+    /// The ticks that a duration takes, one at least.
+    fn within(self, duration: Duration) -> u64 {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        (nanos / self.interval).max(1)
+    }
+}
+
+impl TimerWheel {
+    pub(crate) fn new(interval: Duration) -> Self {
         let buckets = (0..BUCKETS).map(|_| Vec::new()).collect();
-        Self { buckets, armed: Vec::new(), interval, now: 0, len: 0, cleaned: 0 }
+        let ticks = Ticks::new(interval);
+        Self { buckets, armed: Vec::new(), ticks, now: 0, len: 0, cleaned: 0 }
     }
 
     /// The tick that a time belongs to.
     #[inline]
     pub(crate) fn tick_at(&self, time: u64) -> u64 {
-        time / self.interval
+        self.ticks.at(time)
     }
 
     /// The ticks that a duration takes, one at least.
     pub(crate) fn ticks_in(&self, duration: Duration) -> u64 {
-        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        (nanos / self.interval).max(1)
+        self.ticks.within(duration)
     }
 
     /// The tick up to which timers have fired.
@@ -69,7 +99,7 @@ impl TimerWheel {
 
     /// When the next bucket is due.
     pub(crate) fn next_due(&self) -> u64 {
-        (self.now + 1).saturating_mul(self.interval)
+        self.ticks.end_of(self.now)
     }
 
     /// The tick at which a timer for `deadline` fires, the first at which it has passed, or an
@@ -89,8 +119,8 @@ impl TimerWheel {
         ((tick as u32).wrapping_sub(armed) as i32) < 0
     }
 
-    /// Sees to it that the timer of a slot fires at `tick` or before it, and gives the low half of
-    /// the tick at which it does.
+    /// Sees to it that the timer of a slot fires at `tick`, or before it if it was armed for the flow
+    /// that had the slot before. Gives the low half of `tick`, or of the latest one in reach.
     #[allow(clippy::cast_possible_truncation, reason = "the low half is kept")]
     pub(crate) fn arm(&mut self, slot: u32, tick: u64) -> u32 {
         let tick = self.in_reach(tick);
@@ -103,13 +133,25 @@ impl TimerWheel {
         // Distances, as the low half of a tick wraps.
         let ahead = armed.wrapping_sub(now);
         if (1..=(tick as u32).wrapping_sub(now)).contains(&ahead) && ahead < BUCKETS as u32 {
-            return *armed;
+            return tick as u32;
         }
         *armed = tick as u32;
         let timer = Timer { slot, tick: *armed };
         self.bucket(tick).push(timer);
         self.len += 1;
         timer.tick
+    }
+
+    /// Arms the timer of a slot anew if the tick of which this is the low half is still to come, and
+    /// says whether it is.
+    #[allow(clippy::cast_possible_truncation, reason = "the low halves are compared")]
+    pub(crate) fn put_off(&mut self, slot: u32, tick: u32) -> bool {
+        let ahead = u64::from(tick.wrapping_sub(self.now as u32));
+        let is_ahead = (1..BUCKETS).contains(&ahead);
+        if is_ahead {
+            self.arm(slot, self.now + ahead);
+        }
+        is_ahead
     }
 
     /// Whether a timer that has fired is that of its slot, and not a leftover. It is one from now
@@ -123,10 +165,10 @@ impl TimerWheel {
         true
     }
 
-    /// The whole tick of a timer that has fired.
+    /// The whole tick that has passed of which this is the low half.
     #[allow(clippy::cast_possible_truncation, reason = "the low halves are compared")]
-    pub(crate) fn tick_of(&self, fired: Timer) -> u64 {
-        self.now - u64::from((self.now as u32).wrapping_sub(fired.tick))
+    pub(crate) fn passed(&self, tick: u32) -> u64 {
+        self.now.saturating_sub(u64::from((self.now as u32).wrapping_sub(tick)))
     }
 
     /// Takes every timer due at `time` into `fired`, which is empty, and moves the wheel there.
@@ -243,6 +285,20 @@ mod tests {
         assert_eq!((fired_at(&mut wheel, 41), fired_at(&mut wheel, 51)), (vec![1], vec![]));
         arm(&mut wheel, 1, 60 * SECOND);
         assert_eq!(fired_at(&mut wheel, 61), [1]);
+    }
+
+    #[test]
+    fn a_timer_of_the_flow_before_is_put_off() {
+        let mut wheel = wheel();
+        arm(&mut wheel, 1, 10 * SECOND);
+        let wanted = wheel.arm(1, 21);
+        assert_eq!(wanted, 21);
+        assert_eq!(fired_at(&mut wheel, 12), [1]);
+        assert!(wheel.put_off(1, wanted));
+        assert!(fired_at(&mut wheel, 20).is_empty());
+        assert_eq!(fired_at(&mut wheel, 23), [1]);
+        assert!(!wheel.put_off(1, wanted));
+        assert_eq!(wheel.passed(wanted), 21);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::flow::Flow;
 use crate::sink::{EventQueue, FlowSink};
 use crate::{
     DefragmentStats, FlowEvent, FlowExtractor, FlowStats, FlowTrackerConfig, L4Proto, PacketView,
-    Timestamp, TrackerStats,
+    RoutedPacket, Tick, Timestamp, TrackerStats,
 };
 
 /// The flow table: takes packets, keeps one entry per flow, reports what happens.
@@ -139,6 +139,76 @@ impl<E: FlowExtractor, S> FlowTracker<E, S> {
     /// [`finish`](Self::finish) for a layer above.
     pub fn finish_with<T: FlowSink<E::Key, S>>(&mut self, sink: &mut T) {
         self.engine.finish(sink);
+    }
+
+    /// [`track`](Self::track) for a packet that a [`FlowRouter`](crate::FlowRouter) hands to this
+    /// tracker, with the frame that it came with.
+    #[inline]
+    pub fn track_routed(
+        &mut self,
+        packet: &RoutedPacket<E::Key>,
+        frame: &[u8],
+    ) -> impl Iterator<Item = FlowEvent<E::Key>> + '_ {
+        self.queue.clear();
+        self.engine.track_routed(packet, frame, &mut self.queue);
+        self.queue.drain()
+    }
+
+    /// Counts an ICMP error with the flow that it quotes. Without that flow, nothing happens and
+    /// gives `None`.
+    pub fn track_quoted(
+        &mut self,
+        packet: &RoutedPacket<E::Key>,
+        frame: &[u8],
+    ) -> Option<impl Iterator<Item = FlowEvent<E::Key>> + '_> {
+        self.queue.clear();
+        let is_there = self.engine.track_quoted(packet, frame, &mut self.queue);
+        is_there.then(|| self.queue.drain())
+    }
+
+    /// Ends the flows that have been idle for too long, by the clock of the router.
+    pub fn advance(&mut self, tick: &Tick) -> impl Iterator<Item = FlowEvent<E::Key>> + '_ {
+        self.queue.clear();
+        self.engine.advance(tick, &mut self.queue);
+        self.queue.drain()
+    }
+
+    /// [`finish`](Self::finish) for a tracker that a router hands packets to.
+    pub fn finish_at(&mut self, tick: &Tick) -> impl Iterator<Item = FlowEvent<E::Key>> + '_ {
+        self.queue.clear();
+        self.engine.finish_at(tick, &mut self.queue);
+        self.queue.drain()
+    }
+
+    /// [`track_routed`](Self::track_routed) for a layer above.
+    #[inline]
+    pub fn track_routed_with<T: FlowSink<E::Key, S>>(
+        &mut self,
+        packet: &RoutedPacket<E::Key>,
+        frame: &[u8],
+        sink: &mut T,
+    ) {
+        self.engine.track_routed(packet, frame, sink);
+    }
+
+    /// [`track_quoted`](Self::track_quoted) for a layer above: gives whether the flow is there.
+    pub fn track_quoted_with<T: FlowSink<E::Key, S>>(
+        &mut self,
+        packet: &RoutedPacket<E::Key>,
+        frame: &[u8],
+        sink: &mut T,
+    ) -> bool {
+        self.engine.track_quoted(packet, frame, sink)
+    }
+
+    /// [`advance`](Self::advance) for a layer above.
+    pub fn advance_with<T: FlowSink<E::Key, S>>(&mut self, tick: &Tick, sink: &mut T) {
+        self.engine.advance(tick, sink);
+    }
+
+    /// [`finish_at`](Self::finish_at) for a layer above.
+    pub fn finish_at_with<T: FlowSink<E::Key, S>>(&mut self, tick: &Tick, sink: &mut T) {
+        self.engine.finish_at(tick, sink);
     }
 
     /// The entry of a flow.

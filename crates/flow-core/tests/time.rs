@@ -231,6 +231,38 @@ fn updates_do_not_keep_a_flow_from_its_timeout() {
     );
 }
 
+/// When a flow ends and is reported has nothing to do with the flows that had its slot before.
+#[test]
+fn timers_of_flows_that_are_gone_change_nothing() {
+    for (interval, expected) in
+        [(None, [32_100].as_slice()), (Some(Duration::from_secs(20)), &[22_500, 32_100])]
+    {
+        let mut config = FlowTrackerConfig::default();
+        config.idle_timeout_udp = config.idle_timeout_syn;
+        config.close_linger = Duration::ZERO;
+        config.update_interval = interval;
+        for earlier in ["", "> S -1\n< RA 0 0"] {
+            let mut tracker = FlowTracker::new(Wire).with_config(config.clone());
+            for (frame, millis) in frames(earlier, [0, 0]).iter().zip([0, 1_000]) {
+                assert!(tracker.track(at(frame, NOW + millis)).count() > 0);
+            }
+            assert_eq!(tracker.flow_count(), 0);
+            let mut found = Vec::new();
+            for (flow, millis) in [(2, 1_400), (3, 16_000), (3, 22_500), (3, 31_600), (3, 32_100)] {
+                let frame = datagram(flow);
+                for event in tracker.track(at(&frame, NOW + millis)) {
+                    if let FlowEvent::Update { key: 2, .. } | FlowEvent::Ended { key: 2, .. } =
+                        event
+                    {
+                        found.push(millis);
+                    }
+                }
+            }
+            assert_eq!(found, expected, "{interval:?} {earlier:?}");
+        }
+    }
+}
+
 fn full_tracker(max_flows: usize) -> FlowTracker<Wire> {
     let mut config = FlowTrackerConfig::default();
     config.max_flows = max_flows;

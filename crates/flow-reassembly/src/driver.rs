@@ -5,7 +5,7 @@ use std::time::Duration;
 use flow_core::{
     AnomalyKind, Dedup, EndReason, EventQueue, Flow, FlowEvent, FlowExtractor, FlowSide, FlowSink,
     FlowState, FlowStats, FlowTracker, FlowTrackerConfig, IcmpError, L4Proto, OverflowPolicy,
-    PacketView, TcpFlags, TcpSideStats, Timestamp, TrackedPacket, Verdict,
+    PacketView, RoutedPacket, TcpFlags, TcpSideStats, Tick, Timestamp, TrackedPacket, Verdict,
 };
 
 use crate::{
@@ -185,10 +185,53 @@ where
         } else {
             self.tracker.pass_over();
         }
-        if self.sink.queued > self.sink.config.max_reassembly_total {
-            self.relieve(view.timestamp);
-        }
+        self.relieve_if_full(view.timestamp);
         self.sink.queue.drain()
+    }
+
+    /// [`track`](Self::track) for a packet that a [`FlowRouter`](flow_core::FlowRouter) hands to
+    /// this driver, with the frame that it came with.
+    pub fn track_routed(
+        &mut self,
+        packet: &RoutedPacket<E::Key>,
+        frame: &[u8],
+    ) -> impl Iterator<Item = FlowEvent<E::Key>> + '_ {
+        self.sink.clear();
+        self.tracker.track_routed_with(packet, frame, &mut self.sink);
+        self.relieve_if_full(packet.ts());
+        self.sink.queue.drain()
+    }
+
+    /// See [`FlowTracker::track_quoted`].
+    pub fn track_quoted(
+        &mut self,
+        packet: &RoutedPacket<E::Key>,
+        frame: &[u8],
+    ) -> Option<impl Iterator<Item = FlowEvent<E::Key>> + '_> {
+        self.sink.clear();
+        let is_there = self.tracker.track_quoted_with(packet, frame, &mut self.sink);
+        is_there.then(|| self.sink.queue.drain())
+    }
+
+    /// See [`FlowTracker::advance`].
+    pub fn advance(&mut self, tick: &Tick) -> impl Iterator<Item = FlowEvent<E::Key>> + '_ {
+        self.sink.clear();
+        self.tracker.advance_with(tick, &mut self.sink);
+        self.sink.queue.drain()
+    }
+
+    /// See [`FlowTracker::finish_at`].
+    pub fn finish_at(&mut self, tick: &Tick) -> impl Iterator<Item = FlowEvent<E::Key>> + '_ {
+        self.sink.clear();
+        self.tracker.finish_at_with(tick, &mut self.sink);
+        self.sink.queue.drain()
+    }
+
+    #[inline]
+    fn relieve_if_full(&mut self, now: Timestamp) {
+        if self.sink.queued > self.sink.config.max_reassembly_total {
+            self.relieve(now);
+        }
     }
 
     /// Makes the streams that have waited longest give up their holes, until a quarter of the
@@ -215,6 +258,11 @@ where
                 self.sink.report(flow, Some(self.sink.config.tick(now)), now);
             }
         }
+    }
+
+    /// See [`FlowTracker::pass_over`].
+    pub fn pass_over(&mut self) {
+        self.tracker.pass_over();
     }
 
     /// Ends the flows that have been idle for too long at `now`.
@@ -365,9 +413,10 @@ where
         flow: &mut DriverFlow<K, F, S>,
         side: FlowSide,
         error: IcmpError,
+        number: u64,
         ts: Timestamp,
     ) {
-        self.queue.icmp_error(flow, side, error, ts);
+        self.queue.icmp_error(flow, side, error, number, ts);
     }
 
     fn anomaly(

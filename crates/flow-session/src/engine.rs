@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use flow_core::{
     Dedup, FlowExtractor, FlowSide, FlowStats, FlowTracker, FlowTrackerConfig, L4Proto, PacketView,
-    Timestamp,
+    RoutedPacket, Tick, Timestamp,
 };
 use flow_reassembly::{OverlapPolicy, StreamConfig, longest_waiting};
 
@@ -328,10 +328,64 @@ impl<E: FlowExtractor, T: ParserSet, S> SessionEngine<E, T, S> {
         } else {
             self.tracker.pass_over();
         }
+        self.relieve_if_full();
+        self.sink.events.drain(..)
+    }
+
+    /// [`track`](Self::track) for a packet that a [`FlowRouter`](flow_core::FlowRouter) hands to
+    /// this engine, with the frame that it came with.
+    ///
+    /// [`Origin::flow`](crate::Origin::flow) counts the flows of this engine. [`FlowNumbers`]
+    /// knows what they are among those of all.
+    ///
+    /// [`FlowNumbers`]: crate::FlowNumbers
+    pub fn track_routed(
+        &mut self,
+        packet: &RoutedPacket<E::Key>,
+        frame: &[u8],
+    ) -> impl Iterator<Item = SessionEvent<E::Key, T::Message>> + '_ {
+        self.sink.begin(packet.previous());
+        self.tracker.track_routed_with(packet, frame, &mut self.sink);
+        self.relieve_if_full();
+        self.sink.events.drain(..)
+    }
+
+    /// See [`FlowTracker::track_quoted`].
+    pub fn track_quoted(
+        &mut self,
+        packet: &RoutedPacket<E::Key>,
+        frame: &[u8],
+    ) -> Option<impl Iterator<Item = SessionEvent<E::Key, T::Message>> + '_> {
+        self.sink.begin(packet.previous());
+        let is_there = self.tracker.track_quoted_with(packet, frame, &mut self.sink);
+        is_there.then(|| self.sink.events.drain(..))
+    }
+
+    /// See [`FlowTracker::advance`].
+    pub fn advance(
+        &mut self,
+        tick: &Tick,
+    ) -> impl Iterator<Item = SessionEvent<E::Key, T::Message>> + '_ {
+        self.sink.begin(tick.previous());
+        self.tracker.advance_with(tick, &mut self.sink);
+        self.sink.events.drain(..)
+    }
+
+    /// See [`FlowTracker::finish_at`].
+    pub fn finish_at(
+        &mut self,
+        tick: &Tick,
+    ) -> impl Iterator<Item = SessionEvent<E::Key, T::Message>> + '_ {
+        self.sink.begin(tick.previous());
+        self.tracker.finish_at_with(tick, &mut self.sink);
+        self.sink.events.drain(..)
+    }
+
+    #[inline]
+    fn relieve_if_full(&mut self) {
         if self.sink.queued > self.sink.limits.max_reassembly_total {
             self.relieve();
         }
-        self.sink.events.drain(..)
     }
 
     /// Makes the streams that have waited longest give up their holes, until a quarter of the

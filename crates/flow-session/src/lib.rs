@@ -62,6 +62,7 @@ mod engine;
 mod event;
 mod factory;
 mod notes;
+mod numbers;
 mod parser;
 mod session;
 mod set;
@@ -75,6 +76,7 @@ pub use self::event::{Origin, SessionEvent};
 pub use self::factory::{
     ByClone, ByClosure, ByHandler, DatagramParserFactory, SessionParserFactory,
 };
+pub use self::numbers::FlowNumbers;
 pub use self::parser::{Context, DatagramParser, GapAction, Mark, Parsed, SessionParser};
 pub use self::session::{Moment, Session};
 pub use self::set::{

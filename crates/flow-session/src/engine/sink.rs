@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use flow_core::{
-    AnomalyKind, EndReason, Flow, FlowSide, FlowSink, FlowState, Gap, L4Proto, OverflowPolicy,
-    TcpSideStats, Timestamp, TrackedPacket, seq_before,
+    AnomalyKind, EndReason, Flow, FlowSide, FlowSink, FlowState, Gap, IcmpError, L4Proto,
+    OverflowPolicy, TcpSideStats, Timestamp, TrackedPacket, seq_before,
 };
 use flow_reassembly::{LastWord, Segment, StreamReassembler, StreamSink};
 
@@ -84,6 +84,17 @@ impl<K: Clone, T: ParserSet, S> FlowSink<K, SessionState<T, S>> for Sink<K, T> {
         self.close_if_over(flow);
     }
 
+    fn icmp_error(
+        &mut self,
+        _flow: &mut Flow<K, SessionState<T, S>>,
+        _side: FlowSide,
+        _error: IcmpError,
+        number: u64,
+        ts: Timestamp,
+    ) {
+        self.last = Moment { ts, packet: number };
+    }
+
     fn anomaly(
         &mut self,
         flow: Option<&mut Flow<K, SessionState<T, S>>>,
@@ -103,6 +114,12 @@ impl<K: Clone, T: ParserSet, S> FlowSink<K, SessionState<T, S>> for Sink<K, T> {
 }
 
 impl<K: Clone, T: ParserSet> Sink<K, T> {
+    /// Something comes that a router has sent; the packet before it may have been another engine's.
+    pub(super) fn begin(&mut self, (packet, ts): (u64, Timestamp)) {
+        self.events.clear();
+        self.last = Moment { ts, packet };
+    }
+
     /// A packet of a TCP flow that has a parser, or has payload and gets one now.
     fn stream_packet<S>(
         &mut self,

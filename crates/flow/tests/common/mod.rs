@@ -8,6 +8,7 @@
 )]
 
 pub(crate) mod corpus;
+pub(crate) mod shards;
 
 use flow::extract::FiveTupleKey;
 use flow::{
