@@ -1,5 +1,6 @@
 use std::fmt;
 use std::hash::BuildHasher;
+use std::time::Duration;
 
 use foldhash::SharedSeed;
 use foldhash::fast::{RandomState, SeedableRandomState};
@@ -22,12 +23,12 @@ use crate::{
 /// For every packet in turn:
 ///
 /// 1. [`route`](Self::route) it.
-/// 2. If there is a [`tick`](Routed::tick), tell every shard ([`FlowTracker::advance`]).
+/// 2. If there is a [`tick`](Routed::tick), tell every shard ([`advance`]).
 /// 3. If there is somebody to [`ask_first`](Routed::ask_first), and that
-///    [takes](FlowTracker::track_quoted) the packet, it is done with.
-/// 4. If there is a [`shard`](Routed::shard), hand it over ([`FlowTracker::track_routed`]).
+///    [takes][`track_quoted`] the packet, it is done with.
+/// 4. If there is a [`shard`](Routed::shard), hand it over ([`track_routed`]).
 ///
-/// In the end, each shard [finishes](FlowTracker::finish_at) at the last [`Tick`].
+/// In the end, each shard [finishes][`finish_at`] at the last [`Tick`].
 ///
 /// A packet is decoded here alone: what was extracted travels with it. What it quotes, if it is an
 /// ICMP error, and its checksum are looked at in the shard.
@@ -84,10 +85,10 @@ use crate::{
 /// # assert_eq!(events(Nothing, [PacketView::new(&[], Timestamp::default())]).len(), 0);
 /// ```
 ///
-/// [`FlowTracker::advance`]: crate::FlowTracker::advance
-/// [`FlowTracker::track_quoted`]: crate::FlowTracker::track_quoted
-/// [`FlowTracker::track_routed`]: crate::FlowTracker::track_routed
-/// [`FlowTracker::finish_at`]: crate::FlowTracker::finish_at
+/// [`advance`]: crate::FlowTracker::advance
+/// [`track_quoted`]: crate::FlowTracker::track_quoted
+/// [`track_routed`]: crate::FlowTracker::track_routed
+/// [`finish_at`]: crate::FlowTracker::finish_at
 pub struct FlowRouter<E> {
     extractor: E,
     shards: usize,
@@ -259,6 +260,18 @@ impl<E: FlowExtractor> FlowRouter<E> {
     pub fn last_tick(&self) -> Tick {
         let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
         Tick { number: self.packets, now, elapsed, previous: self.previous }
+    }
+
+    /// The latest time that is believed.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// How often time passes for the shards, if packets come.
+    #[must_use]
+    pub const fn sweep_interval(&self) -> Duration {
+        self.ticks.interval()
     }
 
     /// How many shards there are.

@@ -56,6 +56,10 @@ impl Ticks {
         Self { interval }
     }
 
+    pub(crate) const fn interval(self) -> Duration {
+        Duration::from_nanos(self.interval)
+    }
+
     /// The tick that a time belongs to.
     #[inline]
     pub(crate) fn at(self, time: u64) -> u64 {

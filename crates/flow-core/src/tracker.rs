@@ -154,7 +154,7 @@ impl<E: FlowExtractor, S> FlowTracker<E, S> {
         self.queue.drain()
     }
 
-    /// Counts an ICMP error with the flow that it quotes. Without that flow, nothing happens and
+    /// Counts an ICMP error with the flow that it quotes. If that is not here, nothing happens: it
     /// gives `None`.
     pub fn track_quoted(
         &mut self,

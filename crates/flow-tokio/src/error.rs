@@ -15,6 +15,14 @@ pub enum Error {
     /// A tap cannot write what passes. It writes nothing more; packets pass all the same.
     #[error("cannot write to the tap: {0}")]
     Tap(io::Error),
+    /// The engine of a [`FanOut`](crate::FanOut), or what it calls, panicked.
+    #[error("shard {shard} panicked: {message}")]
+    Panicked {
+        /// Which one.
+        shard: usize,
+        /// With these words.
+        message: String,
+    },
     /// The operating system.
     #[error(transparent)]
     Io(#[from] io::Error),

@@ -54,9 +54,16 @@
 //! | batches of a [`CaptureFile`] that is read by a thread | four, of 128 KiB each or one packet |
 //! | the next packets of [`Merged`] files, of a paced replay | one of each |
 //! | bytes of [`Conversations`] | [`ConversationConfig`] |
+//! | packets and events of a [`FanOut`] | [`FanOutConfig`] |
 //!
 //! Conversations are the exception to the rule that nothing is read ahead: whoever reads one of them
-//! must not wait for the readers of the others. How far, and what happens then, is theirs to say.
+//! must not wait for the readers of the others. How far, and what happens then, is theirs to say. So
+//! is a [`FanOut`], whose engines would have nothing to do while events are taken.
+//!
+//! # Several cores
+//!
+//! A [`FanOut`] gives the packets of a source to several engines in threads of their own, and merges
+//! their events: those of one engine, in the order of the packets.
 //!
 //! # Time
 //!
@@ -69,6 +76,7 @@ mod clock;
 mod conversations;
 mod error;
 mod event_stream;
+mod fan_out;
 mod flow_stream;
 mod merged;
 mod session_stream;
@@ -86,6 +94,7 @@ pub use self::channel::{IntoPacket, StreamSource};
 pub use self::conversations::{Conversation, ConversationConfig, Conversations, WhenFull};
 pub use self::error::Error;
 pub use self::event_stream::{Drive, EventStream, MAX_PACKETS_PER_POLL, Sourced};
+pub use self::fan_out::{Events, FanOut, FanOutConfig, Shard};
 pub use self::flow_stream::{FlowStream, Flows};
 pub use self::merged::Merged;
 pub use self::session_stream::{SessionStream, Sessions};
