@@ -238,7 +238,11 @@ impl<K> Stream for Conversation<K> {
                         this.gaps.push((side, gap));
                     }
                 }
-                Piece::End(reason) => this.end = Some(reason),
+                Piece::End(reason) => {
+                    this.end = Some(reason);
+                    // It may be kept for long.
+                    this.hub.leave(this.id);
+                }
             }
         }
         Poll::Ready(None)
@@ -250,7 +254,9 @@ impl<K> Unpin for Conversation<K> {}
 
 impl<K> Drop for Conversation<K> {
     fn drop(&mut self) {
-        self.hub.leave(self.id);
+        if self.end.is_none() {
+            self.hub.leave(self.id);
+        }
     }
 }
 

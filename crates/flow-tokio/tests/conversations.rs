@@ -395,3 +395,109 @@ fn damage_is_told_of() {
         assert!(errors[0].to_string().contains("cut short"), "{errors:?}");
     });
 }
+
+/// A connection whose sides say a byte in turn.
+fn chat(turns: usize) -> Vec<OwnedPacket> {
+    let ts = Timestamp::new(1_000, 0);
+    let (mut connection, mut packets) = Connection::open(1_001, ts);
+    packets.extend((0..turns).map(|turn| connection.send(turn % 2, ACK, b"x", ts)));
+    packets.extend(connection.close(ts));
+    packets
+}
+
+/// The pieces, the gaps and the missing bytes of a chat of which nothing is read until its end.
+fn read_late(turns: usize, limits: ConversationConfig) -> (usize, usize, u64) {
+    let mut pieces = 0;
+    run(async {
+        let mut conversations = conversations(Memory::new(chat(turns)), limits);
+        let mut conversation = conversations.next().await.unwrap();
+        assert!(conversations.next().await.is_none());
+        while conversation.next().await.is_some() {
+            pieces += 1;
+        }
+        let offsets = FlowSide::BOTH.map(|side| conversation.offset(side));
+        assert_eq!(offsets.iter().sum::<u64>(), turns as u64);
+        let missing = FlowSide::BOTH.map(|side| conversation.missing_bytes(side));
+        (pieces, conversation.gaps().len(), missing.iter().sum())
+    })
+}
+
+#[test]
+fn what_is_dropped_takes_no_memory() {
+    let mut limits = limits(WhenFull::Drop);
+    limits.max_queued = 65 * 100;
+    assert_eq!(read_late(2_000, limits), (100, 2, 1_900));
+}
+
+#[test]
+fn what_is_spilled_takes_a_bounded_memory() {
+    for when_full in [WhenFull::Block, WhenFull::Spill] {
+        let mut limits = limits(when_full);
+        limits.max_queued_total = 0;
+        // A mebibyte is that many pieces.
+        assert_eq!(read_late(20_000, limits), (16_384, 2, 3_616));
+    }
+}
+
+#[test]
+fn no_limit_is_too_small() {
+    run(async {
+        let begin = tokio::time::Instant::now();
+        let mut limits = limits(WhenFull::Block);
+        limits.max_queued = 0;
+        let mut conversations = conversations(Memory::new(chat(10)), limits);
+        let conversation = conversations.next().await.unwrap();
+        assert_eq!(conversation.map(|(_, bytes)| bytes.len()).collect::<Vec<_>>().await, [1; 10]);
+        assert_eq!(begin.elapsed(), Duration::ZERO, "had to run out of patience");
+    });
+}
+
+#[test]
+fn who_has_stopped_taking_is_not_waited_for() {
+    let (packets, _) = traffic(1, 1_000);
+    let source = Memory::new(packets);
+    let count = source.read.clone();
+    run(async {
+        let mut conversations = conversations(source, limits(WhenFull::Block));
+        let mut conversation = conversations.next().await.unwrap();
+        assert!(conversations.next().now_or_never().is_none());
+        drop(conversations);
+        conversation.next().await.unwrap();
+        // Nobody else waits: the reader may take its time.
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
+        let read_ahead = count.load(Ordering::SeqCst);
+        assert!(read_ahead < 200, "{read_ahead}");
+    });
+}
+
+#[test]
+fn one_that_was_read_needs_no_reading() {
+    let (packets, _) = traffic(1, 10);
+    let source = Memory::live(packets);
+    let weak = Arc::downgrade(&source.read);
+    run(async {
+        let mut conversations = conversations(source, limits(WhenFull::Block));
+        let mut conversation = conversations.next().await.unwrap();
+        while conversation.next().await.is_some() {}
+        drop(conversations);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(weak.upgrade().is_none());
+        assert_eq!(conversation.end_reason(), Some(EndReason::Fin));
+    });
+}
+
+#[test]
+fn reading_ahead_lets_others_run() {
+    let ts = Timestamp::new(1_000, 0);
+    let source = Memory::new((0..20_000).map(|port| Connection::open(port, ts).1.remove(0)));
+    let count = source.read.clone();
+    run(async {
+        let mut conversations = conversations(source, limits(WhenFull::Spill));
+        assert!(conversations.next().now_or_never().is_none());
+        tokio::task::yield_now().await;
+        // Each packet is an event, so that nothing else ends a turn; the runtime gives this task one
+        // after 61 of them.
+        let read_ahead = count.load(Ordering::SeqCst);
+        assert!((1..10_000).contains(&read_ahead), "{read_ahead}");
+    });
+}

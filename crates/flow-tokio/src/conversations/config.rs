@@ -10,7 +10,8 @@ pub struct ConversationConfig {
     /// Rationale: as much as a receive window mostly is.
     pub max_queued: usize,
     /// The same of all conversations together. Beyond it, bytes spill or are dropped, whatever
-    /// [`when_full`](Self::when_full) says: blocking could be for ever.
+    /// [`when_full`](Self::when_full) says: blocking could be for ever. Pieces that spill still take
+    /// 64 bytes each; beyond a quarter more than this, and a mebibyte at least, they are dropped, too.
     ///
     /// Rationale: as much as reassembly may hold by default.
     pub max_queued_total: usize,

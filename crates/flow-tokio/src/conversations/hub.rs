@@ -43,8 +43,11 @@ struct State<K> {
     /// Memory that all mailboxes take.
     queued: usize,
     spill: SpillFile,
-    /// Mailboxes that the pump waits for, if it may.
-    full: HashSet<u64>,
+    /// Mailboxes that are full, if the pump is to wait for them.
+    full: usize,
+    /// Those of them whose readers are expected. They are as few as the readers that are at work,
+    /// however many conversations nobody reads.
+    expected: HashSet<u64>,
     /// Readers that wait, who takes conversations included.
     waiting: usize,
     /// The pump, if it waits.
@@ -66,6 +69,8 @@ struct Mailbox {
     popped: [u64; 2],
     end: Option<EndReason>,
     reader: Attention,
+    /// It is one of those that are [`full`](State::full).
+    is_counted: bool,
 }
 
 #[derive(Debug)]
@@ -110,6 +115,17 @@ const OVERHEAD: usize = 64;
 
 /// Bytes that are read from the file at once.
 const SPILLED_PIECE: usize = 64 << 10;
+
+/// Memory for what is in the file, however small the limit of what is not.
+///
+/// Rationale: tells of a gigabyte in the file, if pieces are as long as they may be.
+const MIN_REMEMBERED: usize = 1 << 20;
+
+/// Items that an empty queue has memory for.
+///
+/// Rationale: a reader that keeps up does not allocate again and again, and one that once did not
+/// leaves little behind.
+const KEPT_ITEMS: usize = 64;
 
 /// Turns after which a reader is not expected any more.
 const MISSED: u8 = 2;
@@ -180,7 +196,8 @@ impl<K> Hub<K> {
             passed_over: 0,
             queued: 0,
             spill,
-            full: HashSet::new(),
+            full: 0,
+            expected: HashSet::new(),
             waiting: 0,
             pump: None,
             is_over: false,
@@ -224,7 +241,7 @@ impl<K> Hub<K> {
     pub(crate) fn push(&self, id: u64, side: FlowSide, bytes: &[u8]) -> Pushed {
         let mut wake = Wake::default();
         let mut state = self.lock();
-        let State { config, boxes, queued, spill, full, waiting, .. } = &mut *state;
+        let State { config, boxes, queued, spill, full, expected, waiting, .. } = &mut *state;
         let Some(mailbox) = boxes.get_mut(&id) else { return Pushed::Unwanted };
         let blocks = config.when_full == WhenFull::Block;
         // Where the pump is about to wait, what it has read has room.
@@ -235,13 +252,16 @@ impl<K> Hub<K> {
         if has_room {
             *queued += mailbox.keep(side, bytes);
         } else {
-            let spills = config.when_full != WhenFull::Drop;
+            let spills = config.when_full != WhenFull::Drop && config.remembers(*queued);
             *queued += mailbox.overflow(side, bytes, spills.then_some(spill));
         }
         wake.0[0] = mailbox.reader.notify(waiting);
-        let is_full = mailbox.is_full(config);
-        let pushed = if is_full && blocks {
-            if full.insert(id) {
+        let pushed = if blocks && mailbox.is_full(config) {
+            if !std::mem::replace(&mut mailbox.is_counted, true) {
+                *full += 1;
+                if mailbox.reader.is_expected() {
+                    expected.insert(id);
+                }
                 // Its task may be waiting somewhere else, and has to be seen there.
                 wake.0[1] = mailbox.reader.task.clone();
             }
@@ -257,9 +277,13 @@ impl<K> Hub<K> {
     pub(crate) fn push_gap(&self, id: u64, side: FlowSide, gap: Gap) {
         let mut wake = Wake::default();
         let mut state = self.lock();
-        let State { boxes, queued, waiting, .. } = &mut *state;
+        let State { config, boxes, queued, waiting, .. } = &mut *state;
         let Some(mailbox) = boxes.get_mut(&id) else { return };
-        *queued += mailbox.miss(side, gap.len, gap.reason);
+        let drops = config.when_full == WhenFull::Drop && mailbox.is_full(config);
+        // One that cannot be remembered by itself is part of what nobody read in time.
+        let reason =
+            if drops || !config.remembers(*queued) { GapReason::Budget } else { gap.reason };
+        *queued += mailbox.miss(side, gap.len, reason);
         wake.0[0] = mailbox.reader.notify(waiting);
         drop(state);
     }
@@ -283,8 +307,6 @@ impl<K> Hub<K> {
         if state.is_gone() {
             return Poll::Ready(Ready::Gone);
         }
-        let State { config, boxes, full, .. } = &mut *state;
-        full.retain(|id| boxes.get(id).is_some_and(|mailbox| mailbox.is_full(config)));
         if state.may_read() {
             return Poll::Ready(Ready::Yes);
         }
@@ -310,9 +332,9 @@ impl<K> Hub<K> {
     /// The pump has waited for long enough, while somebody else waited for it.
     pub(crate) fn expect_nobody(&self) {
         let mut state = self.lock();
-        let State { boxes, full, .. } = &mut *state;
-        for id in full.iter() {
-            if let Some(mailbox) = boxes.get_mut(id) {
+        let State { boxes, expected, .. } = &mut *state;
+        for id in expected.drain() {
+            if let Some(mailbox) = boxes.get_mut(&id) {
                 mailbox.reader.missed = MISSED;
             }
         }
@@ -352,7 +374,7 @@ impl<K> Hub<K> {
         }
         let State { accept, waiting, .. } = &mut *state;
         accept.wait(waiting);
-        wake.0 = state.wait(cx, None);
+        wake.0 = state.wait(cx);
         drop(state);
         Poll::Pending
     }
@@ -361,14 +383,18 @@ impl<K> Hub<K> {
     pub(crate) fn poll_next(&self, id: u64, cx: &mut Context<'_>) -> Poll<Piece> {
         let mut wake = Wake::default();
         let mut state = self.lock();
-        let State { boxes, queued, spill, is_over, waiting, .. } = &mut *state;
+        let State { config, boxes, queued, spill, is_over, full, expected, waiting, pump, .. } =
+            &mut *state;
         let Some(mailbox) = boxes.get_mut(&id) else { return Poll::Ready(Piece::End(None)) };
         mailbox.reader.polled(cx, waiting);
         if let Some((piece, freed)) = mailbox.pop(spill) {
             *queued -= freed;
-            // It may have been full, or have been given up.
-            if state.full.contains(&id) {
-                wake.0[0] = state.pump.take();
+            if mailbox.is_counted && mailbox.is_full(config) {
+                expected.insert(id);
+            } else if std::mem::take(&mut mailbox.is_counted) {
+                *full -= 1;
+                expected.remove(&id);
+                wake.0[0] = pump.take();
             }
             drop(state);
             return Poll::Ready(piece);
@@ -377,7 +403,7 @@ impl<K> Hub<K> {
             return Poll::Ready(Piece::End(mailbox.end));
         }
         mailbox.reader.wait(waiting);
-        wake.0 = state.wait(cx, Some(id));
+        wake.0 = state.wait(cx);
         drop(state);
         Poll::Pending
     }
@@ -396,6 +422,9 @@ impl<K> Hub<K> {
         let mut wake = Wake::default();
         let mut state = self.lock();
         state.is_closed = true;
+        // Who took them may have been waiting, and does not any more.
+        let State { accept, waiting, .. } = &mut *state;
+        drop(accept.notify(waiting));
         for (_, id) in std::mem::take(&mut state.fresh) {
             state.remove(id);
         }
@@ -413,6 +442,8 @@ impl<K> State<K> {
         if let Some(mut mailbox) = self.boxes.remove(&id) {
             self.waiting -= usize::from(mailbox.reader.waits);
             self.queued -= mailbox.queued;
+            self.full -= usize::from(mailbox.is_counted);
+            self.expected.remove(&id);
             mailbox.spilled.clear(&mut self.spill);
         }
     }
@@ -420,25 +451,35 @@ impl<K> State<K> {
     /// Whether the pump may read on: whether waiting for who has not read what there is could be for
     /// ever.
     fn may_read(&self) -> bool {
-        let is_expected =
-            |id| self.boxes.get(id).is_some_and(|mailbox| mailbox.reader.is_expected());
-        self.full.is_empty() || self.waiting > 0 && !self.full.iter().any(is_expected)
+        self.full == 0 || self.waiting > 0 && self.expected.is_empty()
     }
 
-    /// A task has begun to wait, for `me` or for conversations. Gives whom to wake: the task itself,
-    /// if it has another turn to read from a full mailbox; the pump, which may wait in vain now.
-    fn wait(&mut self, cx: &Context<'_>, me: Option<u64>) -> [Option<Waker>; 2] {
+    /// A task waits for something to come. Whom to wake: itself, to be seen once more, if it is the
+    /// reader of a full mailbox; the pump, which may wait in vain now.
+    fn wait(&mut self, cx: &Context<'_>) -> [Option<Waker>; 2] {
+        let Self { boxes, expected, .. } = self;
         let mut again = None;
-        for id in self.full.iter().filter(|id| Some(**id) != me) {
-            let Some(mailbox) = self.boxes.get_mut(id) else { continue };
-            if mailbox.reader.is_expected() && mailbox.reader.is_of(cx) {
-                mailbox.reader.missed += 1;
-                if mailbox.reader.is_expected() {
-                    again = Some(cx.waker().clone());
-                }
+        expected.retain(|id| {
+            let Some(mailbox) = boxes.get_mut(id) else { return false };
+            if !mailbox.reader.is_of(cx) {
+                return true;
             }
-        }
-        [again, if self.full.is_empty() { None } else { self.pump.take() }]
+            mailbox.reader.missed += 1;
+            let is_expected = mailbox.reader.is_expected();
+            if is_expected {
+                again = Some(cx.waker().clone());
+            }
+            is_expected
+        });
+        [again, if self.full == 0 { None } else { self.pump.take() }]
+    }
+}
+
+impl ConversationConfig {
+    /// Whether an item may be remembered of which the bytes are elsewhere, or nowhere.
+    fn remembers(&self, queued: usize) -> bool {
+        let more = (self.max_queued_total / 4).max(MIN_REMEMBERED);
+        queued < self.max_queued_total.saturating_add(more)
     }
 }
 
@@ -451,7 +492,8 @@ impl Mailbox {
     }
 
     fn is_full(&self, config: &ConversationConfig) -> bool {
-        self.queued >= config.max_queued || self.spilled_items > 0
+        // Nobody can make room where there is nothing to read.
+        !self.items.is_empty() && self.queued >= config.max_queued || self.spilled_items > 0
     }
 
     fn charge(&mut self, bytes: usize) -> usize {
@@ -483,13 +525,18 @@ impl Mailbox {
     fn miss(&mut self, side: FlowSide, len: u64, reason: GapReason) -> usize {
         let offset = self.pushed[side.index()];
         self.pushed[side.index()] += len;
-        if let Some(Item::Gap(last, gap)) = self.items.back_mut()
-            && *last == side
-            && gap.reason == reason
-            && reason == GapReason::Budget
-        {
-            gap.len += len;
-            return 0;
+        // Sides that speak in turn must not make an item of every turn.
+        if reason == GapReason::Budget {
+            for item in self.items.iter_mut().rev().take(2) {
+                match item {
+                    Item::Gap(last, gap) if *last == side && gap.reason == reason => {
+                        gap.len += len;
+                        return 0;
+                    }
+                    Item::Gap(last, _) if *last != side => {}
+                    _ => break,
+                }
+            }
         }
         self.items.push_back(Item::Gap(side, Gap { offset, len, reason }));
         self.charge(OVERHEAD)
@@ -511,6 +558,9 @@ impl Mailbox {
         let (Piece::Gap(side, _) | Piece::Bytes(side, _)) = piece else { return None };
         self.popped[side.index()] += len;
         self.queued -= freed;
+        if self.items.is_empty() && self.items.capacity() > KEPT_ITEMS {
+            self.items = VecDeque::new();
+        }
         Some((piece, freed))
     }
 

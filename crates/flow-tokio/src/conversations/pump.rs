@@ -9,7 +9,7 @@ use futures_core::Stream;
 use tokio::time::{Sleep, sleep};
 
 use super::hub::{Hub, Pushed, Ready};
-use crate::{Error, PacketSource, SessionStream};
+use crate::{Error, MAX_PACKETS_PER_POLL, PacketSource, SessionStream};
 
 /// Brings the bytes of a flow to its mailbox.
 pub(super) struct Pieces<K> {
@@ -119,7 +119,7 @@ impl<S: PacketSource, E: FlowExtractor, U> Future for Pump<S, E, U> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        loop {
+        for _ in 0..MAX_EVENTS_PER_POLL {
             if ready!(this.poll_ready(cx)) == Ready::Gone {
                 return Poll::Ready(());
             }
@@ -137,8 +137,15 @@ impl<S: PacketSource, E: FlowExtractor, U> Future for Pump<S, E, U> {
                 Poll::Pending => return hub.poll_gone(cx),
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
+
+/// Events, or errors, after which it lets other tasks run.
+///
+/// Rationale: as for packets of which nothing comes.
+const MAX_EVENTS_PER_POLL: usize = MAX_PACKETS_PER_POLL;
 
 /// Errors that are kept until somebody asks.
 ///
