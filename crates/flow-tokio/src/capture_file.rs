@@ -55,6 +55,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(86_400);
 impl CaptureFile {
     /// Opens a capture: pcap or pcapng, plain or compressed, a file, a pipe or a device.
     ///
+    /// What is no file is opened by the thread that reads it, and an error of that is the only item
+    /// of the stream. As with [`from_reader`](Self::from_reader), the thread of a pipe outlives this
+    /// source until somebody opens the pipe, or writes to it.
+    ///
     /// # Errors
     ///
     /// It cannot be opened, or is a file that does not begin like a capture.
@@ -73,7 +77,8 @@ impl CaptureFile {
         }))
     }
 
-    /// Reads a capture from any reader, in a thread: standard input, a socket.
+    /// Reads a capture from any reader, in a thread: standard input, a socket. Every packet can be
+    /// had once the reader has given the whole of it.
     ///
     /// The thread outlives this source until the reader gives something.
     ///

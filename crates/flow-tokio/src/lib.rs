@@ -51,7 +51,7 @@
 //! | queue | bound |
 //! |---|---|
 //! | events of an [`EventStream`] | those of one packet |
-//! | batches of a [`CaptureFile`] that is read by a thread | four, of 128 KiB each or one packet |
+//! | batches of a [`CaptureFile`] that is read by a thread | two, of 128 KiB each and a packet |
 //! | the next packets of [`Merged`] files, of a paced replay | one of each |
 //! | bytes of [`Conversations`] | [`ConversationConfig`] |
 //! | packets and events of a [`FanOut`] | [`FanOutConfig`] |

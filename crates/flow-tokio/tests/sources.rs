@@ -191,3 +191,76 @@ fn a_growing_file_is_followed() {
         assert!(packets.next().await.is_none());
     });
 }
+
+/// A capture of packets of these seconds.
+fn capture(seconds: impl IntoIterator<Item = u32>) -> Vec<u8> {
+    let mut capture = Vec::new();
+    let mut writer = PcapWriter::new(&mut capture, LinkType::ETHERNET, true).unwrap();
+    for second in seconds {
+        writer.write(&udp([1, 2], b"x", at(second)).as_view()).unwrap();
+    }
+    capture
+}
+
+/// Gives some bytes, then what `then` does.
+struct Pipe<F> {
+    bytes: io::Cursor<Vec<u8>>,
+    then: F,
+}
+
+impl<F: FnMut() -> usize> io::Read for Pipe<F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.bytes.read(buffer)? {
+            0 => Ok((self.then)()),
+            read => Ok(read),
+        }
+    }
+}
+
+#[test]
+fn no_packet_of_a_pipe_waits_for_the_next() {
+    let (writer, hold) = std::sync::mpsc::channel::<()>();
+    let (says_empty, is_empty) = std::sync::mpsc::channel();
+    let then = move || {
+        let _ = says_empty.send(());
+        let _ = hold.recv();
+        0
+    };
+    let pipe = Pipe { bytes: io::Cursor::new(capture([1, 2, 3])), then };
+    let mut events = CaptureFile::from_reader(pipe)
+        .unwrap()
+        .flow_stream(extractor())
+        .filter(|event| std::future::ready(matches!(event, Ok(FlowEvent::Packet { .. }))));
+    // All were read before anybody came for the first.
+    is_empty.recv().unwrap();
+    run_on_threads(async {
+        for _ in 0..3 {
+            let packet = tokio::time::timeout(Duration::from_secs(20), events.next()).await;
+            assert!(packet.unwrap().is_some());
+        }
+        drop(writer);
+        assert!(events.next().await.is_none());
+    });
+}
+
+#[test]
+fn a_reader_that_panics_is_no_end() {
+    let pipe = Pipe { bytes: io::Cursor::new(capture([1])), then: || panic!("as is to be") };
+    let events = CaptureFile::from_reader(pipe).unwrap().flow_stream(extractor());
+    let items: Vec<_> = run_on_threads(events.collect());
+    let Some(Err(error)) = items.last() else { panic!("{items:?}") };
+    assert!(error.to_string().contains("panicked"), "{error}");
+    assert_eq!(items.len(), 4);
+}
+
+#[test]
+fn a_long_capture_goes_through_a_thread_whole() {
+    let seconds = |from| from..from + 3_000;
+    for (take, expected) in [(usize::MAX, 3_000), (700, 700)] {
+        let pipe = io::Cursor::new(capture(seconds(1)));
+        let events = CaptureFile::from_reader(pipe).unwrap().flow_stream(extractor());
+        let packets = events
+            .filter(|event| std::future::ready(matches!(event, Ok(FlowEvent::Packet { .. }))));
+        assert_eq!(run_on_threads(packets.take(take).count()), expected);
+    }
+}

@@ -1,23 +1,44 @@
-use std::sync::Arc;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use flow_core::{LinkType, PacketView, Timestamp};
 use flow_pcap::PcapFlowSource;
-use tokio::sync::mpsc;
 
 use crate::{Error, Take};
 
 /// A capture that a thread reads.
+///
+/// The thread fills a batch while another one is used; they are exchanged when that is used up.
 pub(super) struct Background {
-    batches: mpsc::Receiver<Result<Batch, flow_pcap::Error>>,
-    /// Batches that have been used, for their memory.
-    used: std::sync::mpsc::Sender<Batch>,
+    shared: Arc<Shared>,
     current: Batch,
     /// Packets of the current batch that were handed over.
     taken: usize,
     stop: Option<Arc<AtomicBool>>,
+}
+
+/// What the thread and the task that uses its packets share.
+struct Shared {
+    state: Mutex<State>,
+    /// The batch was taken, or nobody wants it any more.
+    taken: Condvar,
+}
+
+struct State {
+    filling: Batch,
+    /// Whether the batch is taken as soon as there is a packet in it, or when it is full.
+    prompt: bool,
+    /// Why the thread stopped, behind the packets.
+    error: Option<Error>,
+    /// The thread reads no more.
+    is_over: bool,
+    /// Nobody uses the packets any more.
+    is_unwanted: bool,
+    /// Who waits for packets.
+    task: Option<Waker>,
 }
 
 /// Packets, one behind the other.
@@ -35,11 +56,6 @@ struct Meta {
     wire_len: u32,
 }
 
-/// Batches that wait to be used.
-///
-/// Rationale: one to be used while the next is read.
-const BATCHES: usize = 2;
-
 /// Bytes of frames in a batch, but for the one that exceeds it.
 ///
 /// Rationale: what fits into the second-level cache of a core, and is some hundred packets.
@@ -55,15 +71,23 @@ impl Background {
         prompt: bool,
         open: impl FnOnce() -> Result<PcapFlowSource, flow_pcap::Error> + Send + 'static,
     ) -> Result<Self, Error> {
-        let (sender, batches) = mpsc::channel(BATCHES);
-        let (used, recycled) = std::sync::mpsc::channel();
+        let state = State {
+            filling: Batch::default(),
+            prompt,
+            error: None,
+            is_over: false,
+            is_unwanted: false,
+            task: None,
+        };
+        let shared = Arc::new(Shared { state: Mutex::new(state), taken: Condvar::new() });
+        let ends = Ends(Arc::clone(&shared));
         thread::Builder::new().name("flow-capture".to_owned()).spawn(move || {
-            if let Err(error) = open().and_then(|source| read(source, prompt, &sender, &recycled)) {
-                // Whoever would read it is gone otherwise.
-                let _ = sender.blocking_send(Err(error));
+            let Ends(shared) = &ends;
+            if let Err(error) = open().and_then(|source| read(source, shared)) {
+                shared.lock().error = Some(error.into());
             }
         })?;
-        Ok(Self { batches, used, current: Batch::default(), taken: 0, stop: None })
+        Ok(Self { shared, current: Batch::default(), taken: 0, stop: None })
     }
 
     /// The same, with what makes the thread give up when this is dropped.
@@ -84,13 +108,19 @@ impl Background {
                     return Poll::Ready(Some(Ok(())));
                 }
             }
-            let next = match ready!(self.batches.poll_recv(cx)) {
-                Some(next) => next?,
-                None => return Poll::Ready(None),
-            };
-            // The thread may have read everything and be gone.
-            let _ = self.used.send(std::mem::replace(&mut self.current, next));
+            self.current.clear();
             self.taken = 0;
+            let mut state = self.shared.lock();
+            if state.has_packets() {
+                std::mem::swap(&mut state.filling, &mut self.current);
+                drop(state);
+                self.shared.taken.notify_one();
+            } else if state.is_over {
+                return Poll::Ready(state.error.take().map(Err));
+            } else {
+                state.task = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
         }
     }
 }
@@ -100,35 +130,63 @@ impl Drop for Background {
         if let Some(stop) = &self.stop {
             stop.store(true, Ordering::Relaxed);
         }
+        self.shared.lock().is_unwanted = true;
+        self.shared.taken.notify_one();
+    }
+}
+
+/// Says so when the thread ends, however that happens.
+struct Ends(Arc<Shared>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.is_over = true;
+        if thread::panicking() {
+            state.error = Some(Error::Io(io::Error::other("the reader of the capture panicked")));
+        }
+        let task = state.task.take();
+        drop(state);
+        task.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a packet when there is room. Says whether anybody wants more.
+    fn push(&self, view: PacketView<'_>) -> bool {
+        let mut state = self.lock();
+        while state.filling.is_full() && !state.is_unwanted {
+            state = self.taken.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.is_unwanted {
+            return false;
+        }
+        state.filling.push(view);
+        let task = if state.has_packets() { state.task.take() } else { None };
+        drop(state);
+        task.into_iter().for_each(Waker::wake);
+        true
+    }
+}
+
+impl State {
+    /// Whether the batch may be taken.
+    fn has_packets(&self) -> bool {
+        self.filling.is_full() || !self.filling.packets.is_empty() && (self.prompt || self.is_over)
     }
 }
 
 /// Reads a capture to its end, or until nobody wants it any more.
-fn read(
-    mut source: PcapFlowSource,
-    prompt: bool,
-    sender: &mpsc::Sender<Result<Batch, flow_pcap::Error>>,
-    recycled: &std::sync::mpsc::Receiver<Batch>,
-) -> Result<(), flow_pcap::Error> {
-    let mut batch = Batch::default();
+fn read(mut source: PcapFlowSource, shared: &Shared) -> Result<(), flow_pcap::Error> {
     while let Some(view) = source.next_view() {
-        match view {
-            Ok(view) => batch.push(view),
-            Err(error) => {
-                let _ = sender.blocking_send(Ok(batch));
-                return Err(error);
-            }
-        }
-        // Who has nothing left to read must not wait until a slow pipe has filled a batch.
-        let is_wanted = prompt && sender.capacity() == BATCHES;
-        if is_wanted || batch.is_full() {
-            let empty = recycled.try_recv().map(Batch::emptied).unwrap_or_default();
-            if sender.blocking_send(Ok(std::mem::replace(&mut batch, empty))).is_err() {
-                return Ok(());
-            }
+        if !shared.push(view?) {
+            break;
         }
     }
-    let _ = sender.blocking_send(Ok(batch));
     Ok(())
 }
 
@@ -143,10 +201,10 @@ impl Batch {
         self.bytes.len() >= BATCH_BYTES || self.packets.len() >= BATCH_PACKETS
     }
 
-    fn emptied(mut self) -> Self {
+    /// Empties it, but for its memory.
+    fn clear(&mut self) {
         self.bytes.clear();
         self.packets.clear();
-        self
     }
 
     fn view(&self, index: usize) -> Option<PacketView<'_>> {
