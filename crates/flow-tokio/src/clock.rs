@@ -16,6 +16,13 @@ pub(crate) struct IdleClock {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
+/// The range of its interval.
+///
+/// Rationale: trackers look at timeouts once in a millisecond at most, and an interval of all the
+/// time there is has no end that could be computed.
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_secs(86_400);
+
 impl IdleClock {
     /// A packet has come.
     #[inline]
@@ -31,7 +38,7 @@ impl IdleClock {
         packet_time: Timestamp,
         interval: Duration,
     ) -> Poll<Timestamp> {
-        let now = Instant::now();
+        let (now, interval) = (Instant::now(), interval.clamp(SHORTEST, LONGEST));
         if self.silent_since.is_none() {
             self.set(now + interval);
         }

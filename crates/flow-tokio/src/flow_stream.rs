@@ -50,10 +50,11 @@ pub struct Flows<E: FlowExtractor, U> {
     queue: VecDeque<FlowEvent<E::Key>>,
 }
 
-/// What the engine of a session stream takes over from the tracker.
+/// What another tracker, or the engine of a session stream, takes over from the tracker.
 struct Shared<K, U> {
     monotonic: bool,
     emit_anomalies: bool,
+    packet_events: bool,
     idle_timeout: Option<Arc<IdleTimeout<K>>>,
     init: Arc<Mutex<Init<K, U>>>,
 }
@@ -68,7 +69,8 @@ where
 {
     fn new(init: impl FnMut(&K) -> U + Send + 'static) -> Self {
         let init = Arc::new(Mutex::new(init));
-        Self { monotonic: false, emit_anomalies: false, idle_timeout: None, init }
+        let (monotonic, emit_anomalies, packet_events) = (false, false, true);
+        Self { monotonic, emit_anomalies, packet_events, idle_timeout: None, init }
     }
 
     /// Makes what the user keeps with a flow.
@@ -91,8 +93,9 @@ impl<S: PacketSource, E: FlowExtractor> FlowStream<S, E> {
     ) -> FlowStream<S, E, U> {
         self.with_changed(|Flows { tracker, dedup, shared, .. }| {
             let config = tracker.config().clone();
-            let Shared { monotonic, emit_anomalies, idle_timeout, .. } = shared;
-            let shared = Shared { monotonic, emit_anomalies, idle_timeout, ..Shared::new(init) };
+            let Shared { monotonic, emit_anomalies, packet_events, idle_timeout, .. } = shared;
+            let init = Shared::new(init).init;
+            let shared = Shared { monotonic, emit_anomalies, packet_events, idle_timeout, init };
             Flows::new(tracker.into_extractor(), shared, dedup)
                 .with_tracker(|tracker| tracker.with_config(config))
         })
@@ -103,7 +106,8 @@ impl<E: FlowExtractor, U: Send + 'static> Flows<E, U> {
     fn new(extractor: E, shared: Shared<E::Key, U>, dedup: Option<Dedup>) -> Self {
         let mut tracker = FlowTracker::with_state(extractor, shared.init())
             .with_monotonic_timestamps(shared.monotonic)
-            .with_emit_anomalies(shared.emit_anomalies);
+            .with_emit_anomalies(shared.emit_anomalies)
+            .with_packet_events(shared.packet_events);
         if let Some(timeout) = shared.idle_timeout.clone() {
             tracker.set_idle_timeout_fn(move |key, l4| timeout(key, l4));
         }
@@ -156,7 +160,8 @@ impl<S: PacketSource, E: FlowExtractor, U: Send + 'static> FlowStream<S, E, U> {
 
     /// See [`FlowTracker::with_packet_events`].
     #[must_use]
-    pub fn with_packet_events(self, packets: bool) -> Self {
+    pub fn with_packet_events(mut self, packets: bool) -> Self {
+        self.driver.shared.packet_events = packets;
         self.change(|tracker| tracker.with_packet_events(packets))
     }
 

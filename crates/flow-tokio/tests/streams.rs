@@ -309,3 +309,71 @@ fn run_dropping(packets: Vec<OwnedPacket>) -> (Vec<String>, usize) {
         }
     })
 }
+
+#[test]
+fn one_wrong_time_before_a_silence_ends_no_flow() {
+    for wrong in [at(1), at(u32::MAX)] {
+        run(async {
+            let packets = [udp([1, 2], b"x", at(1_000_000_000)), udp([3, 4], b"x", wrong)];
+            let mut events =
+                Memory::live(packets).flow_stream(extractor()).with_packet_events(false);
+            let begin = tokio::time::Instant::now();
+            assert!(matches!(events.next().await, Some(Ok(FlowEvent::Started { .. }))));
+            assert!(matches!(events.next().await, Some(Ok(FlowEvent::Started { .. }))));
+            let Some(Ok(FlowEvent::Ended { stats, .. })) = events.next().await else { panic!() };
+            assert_eq!(stats.started, at(1_000_000_000));
+            let waited = begin.elapsed();
+            assert!((60..=63).contains(&waited.as_secs()), "{waited:?} after {wrong:?}");
+        });
+    }
+}
+
+#[test]
+fn every_sweep_interval_will_do() {
+    for interval in [Duration::ZERO, Duration::MAX] {
+        run(async {
+            let mut config = common::config();
+            config.sweep_interval = interval;
+            let mut events = Memory::live([udp([1, 2], b"x", at(1_000))])
+                .flow_stream(extractor())
+                .with_config(config)
+                .with_packet_events(false);
+            assert!(matches!(events.next().await, Some(Ok(FlowEvent::Started { .. }))));
+            let turns = std::cell::Cell::new(0);
+            let mut polls = pin!(futures_util::future::poll_fn(|cx| {
+                turns.set(turns.get() + 1);
+                events.poll_next_unpin(cx)
+            }));
+            let soon = tokio::time::timeout(Duration::from_millis(100), polls.as_mut()).await;
+            assert!(soon.is_err());
+            assert!(turns.get() < 200, "{} turns in 100 ms", turns.get());
+        });
+    }
+}
+
+#[test]
+fn state_leaves_the_rest_as_it_was() {
+    let packets = [udp([7, 53], b"x", at(1)), udp([7, 53], b"x", at(1))];
+    let events = Memory::new(packets)
+        .flow_stream(extractor())
+        .with_packet_events(false)
+        .with_state(|_: &flow_extract::FiveTupleKey| 7);
+    assert_eq!(run(events.count()), 2);
+}
+
+/// Everything can be handed to another task, and moved while it is used.
+#[test]
+fn streams_can_be_sent() {
+    fn check<T: Send + Unpin>(_: T) {}
+    let flows = || Memory::new([]).flow_stream(extractor());
+    check(flows());
+    check(flows().with_source_index());
+    check(flows().protocol_stream(<L7Parser>::default(), <L7DatagramParser>::default()));
+    let mut conversations = flows().conversations();
+    check(async { conversations.next().await.is_none() }.boxed());
+    check(conversations);
+    let path = common::fixture("http_get.pcap");
+    check(flow_tokio::Merged::new([CaptureFile::open(&path).unwrap()]));
+    check(flow_tokio::Tap::new(CaptureFile::open(path).unwrap(), Vec::new()));
+    check(None::<flow_tokio::Conversation<flow_extract::FiveTupleKey>>);
+}
