@@ -110,6 +110,7 @@ impl CaptureFile {
     }
 
     /// See [`PacketSource::flow_stream`].
+    #[must_use]
     pub fn flow_stream<E: FlowExtractor>(self, extractor: E) -> FlowStream<Self, E> {
         FlowStream::new(self, extractor)
     }

@@ -104,6 +104,7 @@ impl AsyncCapture {
     }
 
     /// See [`PacketSource::flow_stream`].
+    #[must_use]
     pub fn flow_stream<E: FlowExtractor>(self, extractor: E) -> FlowStream<Self, E> {
         FlowStream::new(self, extractor)
     }
@@ -138,8 +139,10 @@ impl PacketSource for AsyncCapture {
     ) -> Poll<Option<Result<(), Error>>> {
         let Self { capture, look, is_over, .. } = self;
         while !*is_over {
-            let handed_over = match capture.poll_read_ready_mut(cx)? {
-                Poll::Ready(mut ready) => {
+            let handed_over = match capture.poll_read_ready_mut(cx) {
+                // The runtime is gone, and does not come back.
+                Poll::Ready(Err(error)) => Err(error.into()),
+                Poll::Ready(Ok(mut ready)) => {
                     let handed_over = hand_over(ready.get_inner_mut(), take);
                     if matches!(handed_over, Ok(ControlFlow::Continue(()))) {
                         ready.clear_ready();

@@ -14,11 +14,16 @@ use crate::{Error, OwnedPacket, PacketSource, SourcePacket, Take};
 ///
 /// If one of them is live, packets come in the order of their arrival, a few of each source in
 /// turn. Otherwise they come in the order of their time, the first source first where that is the
-/// same; one packet of each source is copied for that.
+/// same; one packet of each source is copied for that. In that order, every source that has not ended
+/// must have a packet before one is handed over: for channels that are fed as packets happen, there
+/// is [`by_arrival`](Self::by_arrival).
 ///
 /// The end, or a fatal error, of one source does not end the others.
 pub struct Merged<S> {
     sources: Vec<S>,
+    by_arrival: bool,
+    /// Sources that have said that they are over, whatever else they say.
+    over: Vec<bool>,
     /// The next packet of each source, where they are put in the order of time.
     heads: Vec<Option<OwnedPacket>>,
     /// The source whose turn it is, and the packets that are left of it: `1..=PACKETS_PER_TURN`.
@@ -35,8 +40,17 @@ impl<S: PacketSource> Merged<S> {
     /// The packets of all `sources`.
     #[must_use]
     pub fn new(sources: impl IntoIterator<Item = S>) -> Self {
+        let mut merged = Self::by_arrival(sources);
+        merged.by_arrival = merged.is_live();
+        merged
+    }
+
+    /// The packets of all `sources` in the order of their arrival, even if none of them is live.
+    #[must_use]
+    pub fn by_arrival(sources: impl IntoIterator<Item = S>) -> Self {
         let sources: Vec<S> = sources.into_iter().collect();
-        Self { heads: vec![None; sources.len()], sources, turn: 0, left: PACKETS_PER_TURN }
+        let (over, heads) = (vec![false; sources.len()], vec![None; sources.len()]);
+        Self { sources, by_arrival: true, over, heads, turn: 0, left: PACKETS_PER_TURN }
     }
 
     /// The sources, by their index.
@@ -60,12 +74,14 @@ impl<S: PacketSource> Merged<S> {
         while idle < self.sources.len() {
             let source_index = self.turn % self.sources.len();
             let Some(source) = self.sources.get_mut(source_index) else { break };
-            let (mut left, mut enough) = (self.left, false);
-            let polled = if source.is_terminated() {
+            let Some(is_over) = self.over.get_mut(source_index) else { break };
+            let (mut left, mut enough, mut came) = (self.left, false, false);
+            let polled = if *is_over || source.is_terminated() {
                 Poll::Ready(None)
             } else {
                 source.poll_packets(cx, &mut |packet| {
-                    left -= 1;
+                    came = true;
+                    left = left.saturating_sub(1);
                     enough = take(SourcePacket { source_index, ..packet }).is_break();
                     if enough || left == 0 {
                         ControlFlow::Break(())
@@ -74,7 +90,8 @@ impl<S: PacketSource> Merged<S> {
                     }
                 })
             };
-            let has_more = matches!(polled, Poll::Ready(Some(Ok(()))));
+            *is_over = matches!(polled, Poll::Ready(None));
+            let has_more = came && matches!(polled, Poll::Ready(Some(Ok(()))));
             (self.turn, self.left) = if has_more && left > 0 {
                 (source_index, left)
             } else {
@@ -83,6 +100,8 @@ impl<S: PacketSource> Merged<S> {
             match polled {
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
                 _ if enough => return Poll::Ready(Some(Ok(()))),
+                // It says that it has more, and gave nothing: others are to run before it is asked again.
+                Poll::Ready(Some(Ok(()))) if !came => return Poll::Ready(Some(Ok(()))),
                 Poll::Ready(Some(Ok(()))) => idle = 0,
                 Poll::Pending | Poll::Ready(None) => idle += 1,
             }
@@ -97,8 +116,9 @@ impl<S: PacketSource> Merged<S> {
     ) -> Poll<Option<Result<(), Error>>> {
         loop {
             let mut waits = false;
-            for (source, head) in self.sources.iter_mut().zip(&mut self.heads) {
-                if head.is_some() || source.is_terminated() {
+            let sources = self.sources.iter_mut().zip(&mut self.over);
+            for ((source, is_over), head) in sources.zip(&mut self.heads) {
+                if head.is_some() || *is_over || source.is_terminated() {
                     continue;
                 }
                 let polled = source.poll_packets(cx, &mut |packet| {
@@ -107,8 +127,12 @@ impl<S: PacketSource> Merged<S> {
                 });
                 match polled {
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
-                    Poll::Pending => waits = true,
-                    Poll::Ready(_) => {}
+                    Poll::Pending => waits |= head.is_none(),
+                    Poll::Ready(Some(Ok(()))) if head.is_none() => {
+                        return Poll::Ready(Some(Ok(())));
+                    }
+                    Poll::Ready(Some(Ok(()))) => {}
+                    Poll::Ready(None) => *is_over = true,
                 }
             }
             // One that has none yet may have the earliest.
@@ -138,11 +162,12 @@ impl<S: PacketSource> PacketSource for Merged<S> {
         cx: &mut Context<'_>,
         take: &mut Take<'_>,
     ) -> Poll<Option<Result<(), Error>>> {
-        if self.is_live() { self.poll_by_arrival(cx, take) } else { self.poll_by_time(cx, take) }
+        if self.by_arrival { self.poll_by_arrival(cx, take) } else { self.poll_by_time(cx, take) }
     }
 
     fn is_terminated(&self) -> bool {
-        self.sources.iter().all(PacketSource::is_terminated)
+        let mut sources = self.sources.iter().zip(&self.over);
+        sources.all(|(source, is_over)| *is_over || source.is_terminated())
             && self.heads.iter().all(Option::is_none)
     }
 

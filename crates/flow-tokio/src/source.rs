@@ -22,7 +22,7 @@ pub trait PacketSource: Send + Unpin {
     ///   have been handed over before.
     /// - `Ready(Some(Err(_)))`: something went wrong. It may go on, unless
     ///   [`is_terminated`](Self::is_terminated).
-    /// - `Ready(None)`: there are no more.
+    /// - `Ready(None)`: there are no more. It is not called again.
     fn poll_packets(
         &mut self,
         cx: &mut Context<'_>,
@@ -45,6 +45,7 @@ pub trait PacketSource: Send + Unpin {
     /// [`datagram_stream`](FlowStream::datagram_stream),
     /// [`protocol_stream`](FlowStream::protocol_stream),
     /// [`conversations`](FlowStream::conversations).
+    #[must_use]
     fn flow_stream<E: FlowExtractor>(self, extractor: E) -> FlowStream<Self, E>
     where
         Self: Sized,

@@ -6,12 +6,13 @@ mod common;
 
 use std::io::{self, BufWriter, Write};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use flow_core::{EndReason, FlowEvent, LinkType, PacketView, Timestamp};
+use flow_core::{CaptureStats, EndReason, FlowEvent, LinkType, PacketView, Timestamp};
 use flow_extract::FiveTuple;
 use flow_pcap::{PcapFlowSource, PcapWriter};
-use flow_tokio::{CaptureFile, Error, FlowStream, Merged, OwnedPacket, PacketSource, Tap};
+use flow_tokio::{CaptureFile, Error, FlowStream, Merged, OwnedPacket, PacketSource, Take, Tap};
 use futures_util::StreamExt as _;
 use tokio::time::Instant;
 
@@ -263,4 +264,59 @@ fn a_long_capture_goes_through_a_thread_whole() {
             .filter(|event| std::future::ready(matches!(event, Ok(FlowEvent::Packet { .. }))));
         assert_eq!(run_on_threads(packets.take(take).count()), expected);
     }
+}
+
+/// A source that keeps to the letter of its contract, and not to more: it never says beforehand that
+/// it has ended, and sometimes wants to be called again though nothing came.
+struct Odd(Vec<Option<OwnedPacket>>);
+
+impl PacketSource for Odd {
+    fn poll_packets(
+        &mut self,
+        _: &mut Context<'_>,
+        take: &mut Take<'_>,
+    ) -> Poll<Option<Result<(), Error>>> {
+        match self.0.pop() {
+            None => Poll::Ready(None),
+            Some(None) => Poll::Ready(Some(Ok(()))),
+            Some(Some(packet)) => {
+                let _ = take(packet.as_view().into());
+                Poll::Ready(Some(Ok(())))
+            }
+        }
+    }
+
+    fn is_terminated(&self) -> bool {
+        false
+    }
+
+    fn capture_stats(&mut self) -> CaptureStats {
+        CaptureStats::default()
+    }
+}
+
+#[test]
+fn sources_that_say_little_are_merged() {
+    let sources = || {
+        let packet = |time| Some(udp([1, 2], b"x", at(time)));
+        [Odd(vec![None, packet(4), None, None, packet(1)]), Odd(vec![packet(3), packet(2), None])]
+    };
+    for merged in [Merged::new(sources()), Merged::by_arrival(sources())] {
+        let mut times: Vec<_> = run(order(merged.flow_stream(extractor())));
+        times.sort_unstable();
+        assert_eq!(times, [(0, 1), (0, 4), (1, 2), (1, 3)]);
+    }
+    let in_order = run(order(Merged::new(sources()).flow_stream(extractor())));
+    assert!(in_order.is_sorted_by_key(|(_, time)| *time), "{in_order:?}");
+}
+
+#[test]
+fn a_silent_channel_keeps_nobody_waiting_by_arrival() {
+    run(async {
+        let (busy, packets) = tokio::sync::mpsc::channel(2);
+        let (_silent, nothing) = tokio::sync::mpsc::channel(2);
+        let mut events = Merged::by_arrival([packets, nothing]).flow_stream(extractor());
+        busy.send(udp([1, 2], b"x", at(1))).await.unwrap();
+        assert!(matches!(events.next().await, Some(Ok(FlowEvent::Started { .. }))));
+    });
 }
