@@ -28,7 +28,11 @@ use crate::{Error, FlowStream, PacketSource};
 /// It is a conversation if it has bytes, or bytes are missing from it. When this is dropped, there are
 /// no more of them; those that were taken go on.
 ///
-/// What went wrong with the source is kept for [`take_errors`](Self::take_errors).
+/// What went wrong with the source is kept for [`take_errors`](Self::take_errors): look there in the
+/// end, as an error does not show in the conversations.
+///
+/// The first poll must be made in a tokio runtime with its clock enabled, or panics; the packets are
+/// read there. When the runtime is shut down, so is the reading.
 ///
 /// ```
 /// use flow_extract::FiveTuple;
@@ -213,7 +217,8 @@ impl<K> Conversation<K> {
         self.offsets[side.index()]
     }
 
-    /// How it ended, once everything was read.
+    /// How it ended, once everything was read; `None` before, and if the reading of packets stopped
+    /// before its end.
     #[must_use]
     pub fn end_reason(&self) -> Option<EndReason> {
         self.end.flatten()

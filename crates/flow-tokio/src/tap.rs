@@ -10,8 +10,10 @@ use crate::{Error, PacketSource, Take};
 
 /// A source that also writes every packet which passes to a pcap file, before anybody else sees it.
 ///
-/// The file has nanoseconds, and the link type of the first packet. What is written is flushed
-/// whenever the source has nothing at the moment, and at the end.
+/// The file has nanoseconds, and the link type of the first packet; without any, nothing is written.
+/// What is written is flushed whenever the source has nothing at the moment, and at its end. After
+/// [`finish`](crate::EventStream::finish), which leaves the source where it is, there is
+/// [`flush`](Self::flush).
 ///
 /// If it cannot be written, the stream has one [`Error::Tap`] among its items; the tap is closed
 /// then, and the packets go on. A packet that the file cannot hold, as it is of another link type
@@ -49,6 +51,15 @@ impl<S: PacketSource, W: Write + Send + Unpin> Tap<S, W> {
     #[must_use]
     pub fn left_out(&self) -> u64 {
         self.left_out
+    }
+
+    /// Flushes the writer.
+    ///
+    /// # Errors
+    ///
+    /// Those of the writer. The tap is not closed.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.place.flush()
     }
 
     /// The source.

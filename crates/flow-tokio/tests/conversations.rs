@@ -501,3 +501,32 @@ fn reading_ahead_lets_others_run() {
         assert!((1..10_000).contains(&read_ahead), "{read_ahead}");
     });
 }
+
+#[test]
+fn a_panic_is_told_of() {
+    struct Panics(usize);
+    impl flow_core::FlowExtractor for Panics {
+        type Key = FiveTupleKey;
+        fn extract(
+            &self,
+            view: flow_core::PacketView<'_>,
+        ) -> Option<flow_core::Extracted<FiveTupleKey>> {
+            assert!(view.frame.len() < self.0, "as is to be");
+            FiveTuple::bidirectional().extract(view)
+        }
+    }
+    run(async {
+        let ts = Timestamp::new(1_000, 0);
+        let (mut connection, mut packets) = Connection::open(1_001, ts);
+        packets.push(connection.send(0, ACK, b"x", ts));
+        packets.push(connection.send(0, ACK, &[0; 100], ts));
+        let flows = Memory::new(packets).flow_stream(Panics(100)).with_config(config());
+        let mut conversations = flows.conversations();
+        let mut conversation = conversations.next().await.unwrap();
+        assert_eq!(conversation.next().await.unwrap().1, "x");
+        assert_eq!((conversation.next().await, conversation.end_reason()), (None, None));
+        assert!(conversations.next().await.is_none());
+        assert_eq!(conversations.take_errors().len(), 1);
+        assert_eq!(conversations.tracker_stats().packets, 5);
+    });
+}

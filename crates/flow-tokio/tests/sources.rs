@@ -320,3 +320,18 @@ fn a_silent_channel_keeps_nobody_waiting_by_arrival() {
         assert!(matches!(events.next().await, Some(Ok(FlowEvent::Started { .. }))));
     });
 }
+
+#[test]
+fn a_tap_can_be_flushed_after_the_last_word() {
+    let disk = Disk::default();
+    let tap = Tap::new(Memory::live([udp([1, 2], b"x", at(1))]), BufWriter::new(disk.clone()));
+    let mut events = tap.flow_stream(extractor());
+    run(async {
+        assert!(events.next().await.is_some());
+        events.finish();
+        assert_eq!(events.by_ref().count().await, 2);
+    });
+    assert!(disk.bytes.lock().unwrap().is_empty());
+    events.source_mut().flush().unwrap();
+    assert_eq!(disk.bytes.lock().unwrap().len(), capture([1]).len());
+}

@@ -1,3 +1,4 @@
+use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -155,6 +156,10 @@ const MAX_ERRORS: usize = 16;
 /// Whatever ends the pump, nobody may wait for it any more.
 impl<S, E: FlowExtractor, U> Drop for Pump<S, E, U> {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let panicked = Error::Io(io::Error::other("the task that reads packets panicked"));
+            self.errors.lock().unwrap_or_else(PoisonError::into_inner).push(panicked);
+        }
         self.hub.shut();
     }
 }
