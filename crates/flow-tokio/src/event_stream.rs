@@ -1,12 +1,13 @@
 use std::fmt;
 use std::ops::ControlFlow;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use flow_core::{CaptureStats, PacketView, Timestamp};
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
+use tokio::task::coop;
 
 use crate::clock::IdleClock;
 use crate::{Error, PacketSource};
@@ -46,6 +47,9 @@ pub trait Drive {
 /// Nothing is read from the source while there are events that have not been taken. What is not
 /// taken therefore waits where the packets come from: in the ring of the interface, in the channel,
 /// in the file. The only queue here holds the events of one packet.
+///
+/// Where packets never have to be waited for, as in a file, the stream has nothing at the moment once
+/// its task has had its share of the tokio runtime.
 ///
 /// All state is in the stream: a future of its next event can be dropped at any time, and loses
 /// nothing.
@@ -212,11 +216,15 @@ impl<S: PacketSource, D: Drive> Stream for EventStream<S, D> {
                 return Poll::Ready(Some(Ok(event)));
             }
             match self.stage {
-                Stage::Reading => match self.poll_source(cx) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error))),
-                },
+                Stage::Reading => {
+                    // A file always has more; the others of the runtime are to have their turn.
+                    let turn = ready!(coop::poll_proceed(cx));
+                    let polled = ready!(self.poll_source(cx));
+                    turn.made_progress();
+                    if let Err(error) = polled {
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                }
                 Stage::Stopping => {
                     self.stage = Stage::Finished;
                     self.from = None;

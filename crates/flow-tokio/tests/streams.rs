@@ -377,3 +377,18 @@ fn streams_can_be_sent() {
     check(flow_tokio::Tap::new(CaptureFile::open(path).unwrap(), Vec::new()));
     check(None::<flow_tokio::Conversation<flow_extract::FiveTupleKey>>);
 }
+
+#[test]
+fn a_file_that_is_read_lets_others_run() {
+    run(async {
+        let mut events = Memory::new((0..1_000).map(|port| udp([port, 53], b"x", at(1))))
+            .flow_stream(extractor());
+        let other = tokio::spawn(async {});
+        let mut before = 0;
+        while !other.is_finished() {
+            assert!(events.next().await.is_some(), "the other had no turn");
+            before += 1;
+        }
+        assert!(before < 1_000, "{before}");
+    });
+}
