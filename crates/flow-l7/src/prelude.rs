@@ -177,6 +177,8 @@ impl Progress {
                             // What is held was part of it.
                             self.place = Place::Inside(len.saturating_sub(held));
                         }
+                        // What is held is part of it, and was not looked at for that.
+                        Step::Until(_) if !kind.allows(&self.held) => return Fed::Unknown,
                         Step::Until(end) => {
                             self.held.clear();
                             self.place = Place::Until(end);

@@ -169,6 +169,14 @@ fn a_hello_inside_of_a_line_is_none() {
 }
 
 #[test]
+fn a_line_is_judged_from_its_first_byte() {
+    const GREETING: Said<'_> = (SERVER, b"220 mail\r\n");
+    check(&[GREETING, (CLIENT, b"\x02(\r\n"), (CLIENT, HELLO)], &[]);
+    check(&[GREETING, (CLIENT, b"\x02("), (SERVER, HELLO), (CLIENT, HELLO)], &["client_hello"]);
+    check(&[GREETING, (CLIENT, b"a(\r\n"), (CLIENT, HELLO)], &["client_hello"]);
+}
+
+#[test]
 fn lines_go_on_behind_a_gap() {
     let mut driven = converse(&[(SERVER, b"220 mail\r\n"), (CLIENT, b"EHLO ")]);
     driven.gap(CLIENT, 100);
