@@ -38,6 +38,9 @@ pub struct L7Parser<C = Infallible> {
     inside: [usize; 2],
     /// How many there were, `current` included.
     layers: u8,
+    /// Sides that their layer had no use for at some byte. They stay so, even if the other side
+    /// makes another layer of it, since whoever feeds this parser does not ask again.
+    done: [bool; 2],
     poison: Option<Box<str>>,
     /// Bytes fed by the methods that have no context.
     fed: [u64; 2],
@@ -68,6 +71,7 @@ impl<C: Send + Debug + 'static> L7Parser<C> {
             outers: Vec::new(),
             inside: [0; 2],
             layers: 1,
+            done: [false; 2],
             poison: None,
             fed: [0; 2],
         }
@@ -95,17 +99,21 @@ impl<C: Send + Debug + 'static> L7Parser<C> {
         mut piece: Piece<'_>,
         cx: &mut Context<'_, L7Message<C>>,
     ) {
-        // Every turn but the last has judged a side or left a layer.
-        while !piece.bytes.is_empty() {
+        // Every turn but the last has judged a side or left a layer. A piece that ended there would
+        // have been the last one of a side that is done by then.
+        while !piece.bytes.is_empty() && !*of(&mut self.done, side) {
             let next = match *of(&mut self.inside, side) {
                 0 => self.feed_current(side, piece, cx),
                 inside => self.feed_outer(inside, side, piece, cx),
             };
+            if let Next::Leave(_) = next {
+                self.leave(side);
+            }
+            self.look_for_done();
             piece = match next {
                 Next::Nothing => return,
                 Next::Again(piece) => piece,
                 Next::Leave(Exit { at, held }) => {
-                    self.leave(side);
                     if let Some((at, bytes)) = held {
                         self.feed_piece(side, Piece { bytes: &bytes, at }, cx);
                     }
@@ -386,6 +394,27 @@ impl<C: Send + Debug + 'static> L7Parser<C> {
         }
     }
 
+    /// Whether the layer that `side` has come to has a use for more of it.
+    fn has_use_for(&self, side: FlowSide) -> bool {
+        let [initiator, responder] = self.inside;
+        let inside = if side == FlowSide::Initiator { initiator } else { responder };
+        match self.outers.get(self.outers.len().saturating_sub(inside)) {
+            None => self.current.wants(side),
+            // A side that it needs no more of may be about to leave it.
+            Some(Layer::Http(http)) => http.wants(side) || tunnel_offset(http, side).is_some(),
+            Some(layer) => layer.wants(side),
+        }
+    }
+
+    /// Takes notice of sides that their layer has no use for.
+    fn look_for_done(&mut self) {
+        for side in FlowSide::BOTH {
+            if !self.has_use_for(side) {
+                *of(&mut self.done, side) = true;
+            }
+        }
+    }
+
     /// Takes notice of a parser that lost its way, once nothing around it has a use for more.
     fn look_for_poison(&mut self) {
         let is_wanted = |layer: &Layer<C>| matches!(layer, Layer::Http(http) if http.wants_any());
@@ -500,6 +529,7 @@ impl<C: Send + Debug + 'static> SessionParser for L7Parser<C> {
                 break;
             }
         }
+        self.look_for_done();
         self.look_for_poison();
         // Each parser has its own view of what the gap cost; `wants` says what they are left with.
         GapAction::Resume
@@ -509,6 +539,7 @@ impl<C: Send + Debug + 'static> SessionParser for L7Parser<C> {
         self.stop_waiting(side, cx);
         let Self { outers, current, .. } = self;
         outers.iter_mut().chain([current]).for_each(|layer| layer.fin(side, cx));
+        self.look_for_done();
         self.look_for_poison();
     }
 
@@ -520,14 +551,8 @@ impl<C: Send + Debug + 'static> SessionParser for L7Parser<C> {
     }
 
     fn wants(&self, side: FlowSide) -> bool {
-        let [initiator, responder] = self.inside;
-        let inside = if side == FlowSide::Initiator { initiator } else { responder };
-        match self.outers.get(self.outers.len().saturating_sub(inside)) {
-            None => self.current.wants(side),
-            // A side that it needs no more of may be about to leave it.
-            Some(Layer::Http(http)) => http.wants(side) || tunnel_offset(http, side).is_some(),
-            Some(layer) => layer.wants(side),
-        }
+        let [initiator, responder] = self.done;
+        !(if side == FlowSide::Initiator { initiator } else { responder })
     }
 
     fn buffered_bytes(&self) -> usize {
@@ -540,6 +565,7 @@ impl<C: Send + Debug + 'static> L7Parser<C> {
     fn rst(&mut self, side: FlowSide) {
         let Self { outers, current, .. } = self;
         outers.iter_mut().chain([current]).for_each(|layer| layer.rst(side));
+        self.look_for_done();
     }
 }
 

@@ -165,6 +165,12 @@ fn what_breaks_in_a_tunnel_ends_nothing_outside() {
     let mut driven = converse(&[&said[..], &[(CLIENT, b"cde")]].concat());
     assert_eq!((driven.found.len(), driven.parser.is_poisoned()), (3, true));
     assert_eq!(driven.found.pop().unwrap().2, "POST");
+    // The client comes to what is broken, and no further.
+    let inside = [b"cde", ANSWER].concat();
+    let warning = b"\x15\x03\x03\0\x02\x01\x70";
+    let broken = [said[0], said[1], (SERVER, warning), said[3], (CLIENT, &inside)];
+    let driven = check(&broken, &["101", "alert", "POST"]);
+    assert!(driven.parser.is_poisoned());
     // It is told at the end at the latest.
     let mut driven = converse(&said);
     driven.end();
@@ -297,9 +303,12 @@ fn a_protocol_of_the_users_over_udp() {
 #[test]
 fn a_side_that_is_done_stays_so() {
     let data = [&b"\x17\x03\x03\x00\x10"[..], &[7; 16]].concat();
-    let mut driven = converse(&[(CLIENT, &data)]);
-    assert!(!driven.parser.wants(CLIENT));
-    driven.say(SERVER, b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
-    assert_eq!(driven.found.len(), 1);
-    assert!(!driven.parser.wants(CLIENT) && driven.parser.wants(SERVER));
+    let refused = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+    let switched = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n";
+    for (answer, name) in [(&refused[..], "400"), (switched, "101")] {
+        let said: [Said<'_>; 3] = [(CLIENT, &data), (SERVER, answer), (CLIENT, HELLO)];
+        assert!(!converse(&said[..1]).parser.wants(CLIENT));
+        let driven = check(&said, &[name]);
+        assert!(!driven.parser.wants(CLIENT) && driven.parser.wants(SERVER));
+    }
 }

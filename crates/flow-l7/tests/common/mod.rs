@@ -51,31 +51,51 @@ pub(crate) fn name<C: Debug>(message: &L7Message<C>) -> String {
 pub(crate) struct Driven<C> {
     pub(crate) parser: L7Parser<C>,
     offsets: [u64; 2],
+    /// Sides of which it wanted no more once. It is not asked again.
+    unwanted: [bool; 2],
     pub(crate) found: Vec<Found>,
 }
 
 impl<C: Send + Debug + 'static> Driven<C> {
     pub(crate) fn new(parser: L7Parser<C>) -> Self {
-        Self { parser, offsets: [0; 2], found: Vec::new() }
+        Self { parser, offsets: [0; 2], unwanted: [false; 2], found: Vec::new() }
     }
 
     pub(crate) fn say(&mut self, side: FlowSide, bytes: &[u8]) {
-        self.call(side, bytes.len() as u64, |parser, cx| parser.feed(side, bytes, cx));
+        self.read(side, bytes.len() as u64, |parser, cx| parser.feed(side, bytes, cx));
     }
 
     pub(crate) fn gap(&mut self, side: FlowSide, len: u64) {
         let offset = self.offsets[side.index()];
         let gap = Gap { offset, len, reason: GapReason::Acked };
-        self.call(side, len, |parser, cx| _ = parser.gap(side, gap, cx));
+        self.read(side, len, |parser, cx| _ = parser.gap(side, gap, cx));
+    }
+
+    pub(crate) fn fin(&mut self, side: FlowSide) {
+        self.read(side, 0, |parser, cx| parser.fin(side, cx));
     }
 
     pub(crate) fn end(&mut self) {
-        for side in FlowSide::BOTH {
-            self.call(side, 0, |parser, cx| parser.fin(side, cx));
+        FlowSide::BOTH.into_iter().for_each(|side| self.fin(side));
+        // A parser that wants neither side is gone by now.
+        if self.unwanted != [true; 2] {
+            for side in FlowSide::BOTH {
+                self.call(side, 0, |parser, cx| parser.close(side, EndReason::Fin, cx));
+            }
         }
-        for side in FlowSide::BOTH {
-            self.call(side, 0, |parser, cx| parser.close(side, EndReason::Fin, cx));
+    }
+
+    /// Calls the parser for what it wants only.
+    fn read(
+        &mut self,
+        side: FlowSide,
+        len: u64,
+        call: impl FnOnce(&mut L7Parser<C>, &mut Context<'_, L7Message<C>>),
+    ) {
+        if !self.unwanted[side.index()] {
+            self.call(side, len, call);
         }
+        self.offsets[side.index()] += len;
     }
 
     fn call(
@@ -84,17 +104,21 @@ impl<C: Send + Debug + 'static> Driven<C> {
         len: u64,
         call: impl FnOnce(&mut L7Parser<C>, &mut Context<'_, L7Message<C>>),
     ) {
-        let (mut pending, mut out) = (None, Vec::new());
-        let offset = self.offsets[side.index()];
-        self.offsets[side.index()] += len;
-        if self.parser.is_poisoned() || !self.parser.wants(side) {
+        if self.parser.is_poisoned() {
             return;
         }
+        let offset = self.offsets[side.index()];
+        let (mut pending, mut out) = (None, Vec::new());
         let (at, len) = (Mark { offset, packet: 1 }, usize::try_from(len).unwrap());
         let time = Timestamp::default();
         call(&mut self.parser, &mut Context::new(time, 1, side, at, len, &mut pending, &mut out));
         for parsed in out {
             self.found.push((parsed.side, parsed.range, name(&parsed.message)));
+        }
+        for side in FlowSide::BOTH {
+            let (wanted, unwanted) = (self.parser.wants(side), &mut self.unwanted[side.index()]);
+            assert!(!(wanted && *unwanted), "the {side:?} is wanted again");
+            *unwanted = !wanted;
         }
     }
 }
