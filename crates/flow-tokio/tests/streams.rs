@@ -280,6 +280,33 @@ fn state_and_timeouts_are_the_users() {
 }
 
 #[test]
+fn what_is_configured_first_holds_for_sessions_too() {
+    let packets = || [udp([7, 53], b"x", at(10)), udp([8, 53], b"x", at(5))];
+    let last = |monotonic| {
+        let flows = Memory::new(packets()).flow_stream(extractor());
+        let flows = flows.with_monotonic_timestamps(monotonic).with_state(|_| ());
+        let events = flows.datagram_stream(<L7DatagramParser>::default());
+        let started = |text: &String| text.starts_with("Started");
+        run(texts(events)).into_iter().rfind(started).unwrap()
+    };
+    assert!(last(true).contains(&format!("{:?}", at(10))), "{}", last(true));
+    assert!(last(false).contains(&format!("{:?}", at(5))), "{}", last(false));
+}
+
+#[test]
+fn sources_count_what_they_read() {
+    let path = common::fixture("http_get.pcap");
+    let all = packets(&path).len() as u64;
+    let mut file = CaptureFile::open(&path).unwrap().flow_stream(extractor());
+    let items = futures_util::stream::iter(packets(&path));
+    let mut stream = StreamSource::new(items).flow_stream(extractor());
+    run(async {
+        assert!(file.by_ref().count().await > 0 && stream.by_ref().count().await > 0);
+    });
+    assert_eq!([file.capture_stats().received, stream.capture_stats().received], [all; 2]);
+}
+
+#[test]
 fn a_future_that_is_dropped_loses_nothing() {
     let (mut connection, mut packets) = Connection::open(1_000, at(1));
     packets.extend((0..200).map(|_| connection.send(0, common::ACK, b"0123456789", at(1))));
